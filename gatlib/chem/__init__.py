@@ -1,0 +1,28 @@
+"""SMILES in, graphs out: parsing, OGB's features, scaffolds."""
+
+from gatlib.chem.graphs import (
+    MAX_ATOMS,
+    MAX_SMILES_LENGTH,
+    InvalidMolecule,
+    MoleculeGraphs,
+    feature_dims,
+    featurize,
+    featurize_mol,
+    parse,
+)
+from gatlib.chem.ogb_tables import ogb_element
+from gatlib.chem.scaffold import canonical_smiles, murcko_scaffold
+
+__all__ = [
+    "MAX_ATOMS",
+    "MAX_SMILES_LENGTH",
+    "InvalidMolecule",
+    "MoleculeGraphs",
+    "canonical_smiles",
+    "feature_dims",
+    "featurize",
+    "featurize_mol",
+    "murcko_scaffold",
+    "ogb_element",
+    "parse",
+]

@@ -1,0 +1,1 @@
+"""Data in: cards, files, tables, splits, batches."""

@@ -1,0 +1,161 @@
+"""A trained model on disk: a folder with weights, a description that is validated, and a model card.
+
+``model.safetensors`` holds the weights, ``model.json`` everything else that a prediction needs, ``README.md``
+the card for people. Nothing is unpickled. Both files carry the other's identity: a folder that was truncated or
+edited is refused before anything is built from it.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gatlib.chem import feature_dims
+from gatlib.data.cards import TaskType
+from gatlib.errors import InputError, describe
+from gatlib.models import Architecture, GraphAttentionNetwork
+
+FORMAT_VERSION = 1
+FEATURIZATION = "ogb-v1"  # OGB's 9 atom and 3 bond features; a change of them is a new name
+
+_BUNDLED = Path(__file__).parent / "bundled"
+
+
+class TrainingSummary(BaseModel):
+    """What the model was trained on: the chemistry that it has seen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    split: str
+    seed: int
+    molecules: dict[str, int] = Field(description="number of molecules in train, valid and test")
+    rejected: int = Field(description="rows set aside because they have no graph")
+    elements: dict[str, int] = Field(description="number of training molecules with each element")
+    atoms: tuple[int, int] = Field(description="smallest and largest number of atoms in a training molecule")
+
+
+class ModelDescription(BaseModel):
+    """The contents of ``model.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str
+    task_type: TaskType
+    tasks: list[str] = Field(min_length=1)
+    unit: str
+    featurization: Literal["ogb-v1"] = FEATURIZATION
+    architecture: Architecture
+    target_mean: list[float] = Field(description="output x target_std + target_mean is the value (0 and 1 for classes)")
+    target_std: list[float]
+    training: TrainingSummary
+    metrics: dict[str, dict[str, dict[str, float | None]]] = Field(
+        description="split -> task (or 'mean') -> metric -> value; None where a split has one class only"
+    )
+    versions: dict[str, str]
+    weights_sha256: str
+
+    def build(self) -> GraphAttentionNetwork:
+        """The network, with untrained weights."""
+        atom_dims, bond_dims = feature_dims()
+        return GraphAttentionNetwork(self.architecture, atom_dims, bond_dims, len(self.tasks))
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in _BUNDLED.glob("*/model.json"))
+
+
+def model_folder(model: str | Path) -> Path:
+    """The folder of a bundled name or of a path.
+
+    Raises:
+        InputError: when it is neither.
+    """
+    if str(model) in bundled_models():
+        return _BUNDLED / str(model)
+    if Path(model).is_dir():
+        return Path(model)
+    raise InputError(
+        f"there is no model {str(model)!r}: name a folder written by 'gatlib train' or a bundled model "
+        f"({', '.join(bundled_models())})"
+    )
+
+
+def save_model(folder: Path, network: GraphAttentionNetwork, **fields: Any) -> ModelDescription:
+    """Write ``model.safetensors`` and ``model.json``; ``fields`` are those of :class:`ModelDescription`."""
+    import safetensors.torch
+
+    weights = safetensors.torch.save(network.state_dict())
+    description = ModelDescription(weights_sha256=_sha256(weights), **fields)
+    content = json.loads(description.model_dump_json())
+    (folder / "model.safetensors").write_bytes(weights)
+    # Written last: a folder with a model.json is a whole model.
+    text = json.dumps({**content, "content_sha256": _content_hash(content)}, indent=1, ensure_ascii=False)
+    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+    return description
+
+
+def read_description(folder: Path) -> ModelDescription:
+    """The validated ``model.json`` of a model folder.
+
+    Raises:
+        InputError: no such file, not JSON, edited, or from a newer gatlib.
+    """
+    path = folder / "model.json"
+    if not path.is_file():
+        raise InputError(f"{folder} is not a model folder: it has no model.json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format_version"]
+        stored_hash = content.pop("content_sha256")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{path} is not a whole model description (truncated or edited): copy the folder again"
+        ) from None
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InputError(
+            f"{path} is of a newer format ({version!r}, this gatlib reads {FORMAT_VERSION}): upgrade gatlib"
+        )
+    if stored_hash != _content_hash(content):
+        raise InputError(f"{path} was changed after training (its checksum does not match): copy the folder again")
+    try:
+        return ModelDescription.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {describe(error)}") from None
+
+
+def load_model(folder: Path) -> tuple[GraphAttentionNetwork, ModelDescription]:
+    """The trained network of a model folder, in evaluation mode, and its description.
+
+    Raises:
+        InputError: see :func:`read_description`; also when the weights are missing, truncated or edited.
+    """
+    import safetensors
+    import safetensors.torch
+
+    description = read_description(folder)
+    path = folder / "model.safetensors"
+    weights = path.read_bytes() if path.is_file() else b""
+    if _sha256(weights) != description.weights_sha256:
+        state = "are missing" if not weights else "are not those that model.json describes (truncated or edited)"
+        raise InputError(f"the weights {path} {state}: copy the folder again")
+    network = description.build()
+    try:
+        network.load_state_dict(safetensors.torch.load(weights))
+    except (RuntimeError, safetensors.SafetensorError):
+        raise InputError(
+            f"the weights {path} do not fit the architecture in model.json: copy the folder again"
+        ) from None
+    return network.eval(), description
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _content_hash(content: dict[str, Any]) -> str:
+    return _sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())

@@ -1,0 +1,196 @@
+"""What the commands print around the library's calls."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gatlib.cli.tables import metrics_table, plain_table, predictions_table
+from gatlib.data.cards import TaskType
+from gatlib.errors import InputError
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+_PREVIEW_ROWS = 20
+
+
+def predict_command(
+    smiles: Sequence[str], source: str | None, output: str | None, model: str, smiles_column: str | None
+) -> None:
+    """``gatlib predict``: SMILES given as words, or a file."""
+    if bool(smiles) == bool(source):
+        raise InputError("give SMILES, or a file with -i (- for standard input), and not both: gatlib predict CCO")
+    if source is None:
+        _predict_words(smiles, output, model)
+    else:
+        _predict_file(source, output, model, smiles_column)
+
+
+def _predict_words(smiles: Sequence[str], output: str | None, model: str) -> None:
+    from gatlib.data.files import atomic_path
+    from gatlib.predict_file import STDOUT
+    from gatlib.predictor import Predictor
+
+    predictor = Predictor.load(model)
+    predictions = predictor.predict(smiles)
+    if output == STDOUT:
+        predictions.to_csv(_out.file, index=False, float_format="%.5g")
+        return
+    if output is not None:
+        with atomic_path(Path(output)) as path:
+            predictions.to_csv(path, index=False, float_format="%.5g")
+    description = predictor.description
+    rows = predictions.astype(object).where(predictions.notna(), "").values.tolist()
+    _print(predictions_table(smiles, [row[1:-1] for row in rows], description.tasks, _title(predictor)))
+    _print_errors(smiles, [row[-1] for row in rows])
+
+
+def _predict_file(source: str, output: str | None, model: str, smiles_column: str | None) -> None:
+    from gatlib.predict_file import STDOUT, default_output, predict_file
+    from gatlib.predictor import Predictor
+
+    target = output or default_output(source)
+    predictor = Predictor.load(model)
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err, transient=True) as progress:
+        bar = progress.add_task("", total=None)
+        summary = predict_file(
+            predictor, source, target, smiles_column, on_progress=lambda rows: progress.advance(bar, rows)
+        )
+    if target != STDOUT:
+        _print_preview(Path(target), predictor)
+    without = f", {summary.errors:,} of them without a prediction" if summary.errors else ""
+    where = "standard output" if target == STDOUT else target
+    _err.print(f"{summary.rows:,} rows written to {where}{without}", soft_wrap=True, markup=False)
+    if summary.first_error and target == STDOUT:
+        _err.print(f"first: {summary.first_error}", soft_wrap=True, markup=False)
+
+
+def _print_preview(path: Path, predictor: Any) -> None:
+    tasks = predictor.description.tasks
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader)
+        rows = [row for row, _ in zip(reader, range(_PREVIEW_ROWS), strict=False)]
+    names = [column.strip().lower() for column in header]
+    label = next((names.index(name) for name in ("name", "compound", "id") if name in names), 0)
+    labels = [row[label] for row in rows]
+    first = len(header) - len(tasks) - 1
+    _print(predictions_table(labels, [row[first:-1] for row in rows], tasks, _title(predictor)))
+    _print_errors(labels, [row[-1] for row in rows])
+
+
+def _title(predictor: Any) -> str:
+    description = predictor.description
+    return (
+        f"{description.name}: {description.unit if description.task_type == 'regression' else 'probability of active'}"
+    )
+
+
+def _print_errors(labels: Sequence[str], errors: Sequence[str]) -> None:
+    for label, error in zip(labels, errors, strict=True):
+        if error:
+            _out.print(f"{label or '(blank)'}: {error}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _print(table: Any) -> None:
+    # A pipe or a file has no width of its own; a table must not be folded for it.
+    _out.print(table, width=None if _out.is_terminal else 160)
+
+
+def train_command(
+    output: Path,
+    source: str | None,
+    targets: Sequence[str],
+    task_type: TaskType,
+    recipe_file: Path | None,
+    changes: dict[str, Any],
+    smiles_column: str | None,
+    data_dir: Path | None,
+) -> None:
+    """``gatlib train``: a user's table, or the data set of a recipe."""
+    from gatlib.training.recipe import load_recipe, make_recipe
+
+    if source is None and recipe_file is None:
+        raise InputError("give a table with -i and --targets, or a recipe with --recipe")
+    settings = load_recipe(recipe_file).model_dump() if recipe_file else {}
+    settings.update({key: value for key, value in changes.items() if value is not None})
+    if source is not None:
+        settings["dataset"] = None
+    elif targets:
+        raise InputError("--targets goes with a table (-i); a recipe's data set has its own targets")
+    recipe = make_recipe(settings, f"recipe {recipe_file}" if recipe_file else "command line")
+
+    from gatlib.training.train import train_dataset, train_table
+
+    if source is None:
+        trained = train_dataset(recipe, output, data_dir, progress=True)
+    else:
+        trained = train_table(source, targets, task_type, recipe, output, smiles_column, progress=True)
+    training = trained.description.training
+    _print(metrics_table(trained.metrics, f"{training.dataset}, {training.split} split"))
+    sizes = ", ".join(f"{count:,} {part}" for part, count in training.molecules.items())
+    _out.print(f"{sizes}; {trained.epochs} epochs in {trained.seconds:.0f} s; model in {output}", soft_wrap=True)
+    if training.rejected:
+        _out.print(f"{training.rejected} rows set aside, see {output / 'rejected.csv'}", style="yellow", soft_wrap=True)
+
+
+def evaluate_command(source: str, model: str, output: Path | None, smiles_column: str | None) -> None:
+    """``gatlib evaluate``: metrics of a model on a table."""
+    from gatlib.data.files import atomic_path
+    from gatlib.evaluate_file import evaluate_file
+    from gatlib.predictor import Predictor
+
+    evaluation = evaluate_file(Predictor.load(model), source, smiles_column)
+    if output is not None:
+        with atomic_path(output) as path:
+            evaluation.metrics.to_csv(path, index=False)
+    _print(metrics_table(evaluation.metrics, f"{model} on {source}"))
+    _out.print(f"{evaluation.rows:,} rows, {evaluation.errors} of them without a prediction", soft_wrap=True)
+    if evaluation.missing_tasks:
+        _out.print(f"not in the table: {', '.join(evaluation.missing_tasks)}", soft_wrap=True, markup=False)
+
+
+def models_command() -> None:
+    """``gatlib models``: what is bundled, with the figures of its card."""
+    from gatlib.checkpoint import bundled_models, model_folder, read_description
+    from gatlib.metrics import METRICS
+
+    rows = []
+    for name in bundled_models():
+        folder = model_folder(name)
+        description = read_description(folder)
+        score = METRICS[description.task_type][0]
+        training = description.training
+        rows.append(
+            (
+                name,
+                f"{len(description.tasks)} ({description.task_type})",
+                f"{training.molecules['train']:,}",
+                f"{score} {description.metrics['test']['mean'][score]:.3f} ({training.split} split, test)",
+                f"{(folder / 'model.safetensors').stat().st_size / 1e6:.1f} MB",
+                str(folder / "README.md"),
+            )
+        )
+    _print(plain_table(("model", "tasks", "trained on", "mean score", "size", "card"), rows))
+
+
+def datasets_command(data_dir: Path | None) -> None:
+    """``gatlib datasets``: the cards, and where the files are."""
+    from gatlib.data.cards import card_names, load_card
+    from gatlib.data.files import data_dir as chosen_data_dir
+    from gatlib.data.files import find_file
+
+    folder = chosen_data_dir(data_dir)
+    rows = []
+    for name in card_names():
+        card = load_card(name)
+        path = find_file(card, folder)
+        where = str(path) if path else f"not in {folder}; downloaded at first use"
+        rows.append(
+            (name, card.title, f"{card.num_rows:,}", f"{len(card.tasks)} ({card.task_type})", card.metric, where)
+        )
+    _print(plain_table(("data set", "what", "rows", "tasks", "metric", "file"), rows))

@@ -1,0 +1,117 @@
+"""Where data files lie, how they are verified and downloaded, and how results are written."""
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from gatlib.data.cards import DatasetCard
+from gatlib.errors import InputError
+
+
+def data_dir(given: Path | None = None) -> Path:
+    """``given``, else ``$GATLIB_DATA_DIR``, else the user's cache directory."""
+    if given is not None:
+        return given
+    if os.environ.get("GATLIB_DATA_DIR"):
+        return Path(os.environ["GATLIB_DATA_DIR"])
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("gatlib")) / "data"
+
+
+def find_file(card: DatasetCard, folder: Path) -> Path | None:
+    """The card's file below ``folder``, packed or not; None when it is not there."""
+    for path in (folder / card.file, folder / f"{card.file}.gz"):
+        if path.is_file():
+            return path
+    return None
+
+
+def dataset_file(card: DatasetCard, given_dir: Path | None = None) -> Path:
+    """The verified file of a data set, downloaded when it is not in the data directory yet.
+
+    Raises:
+        InputError: when the file on disk is not the card's file, or it cannot be downloaded.
+    """
+    folder = data_dir(given_dir)
+    path = find_file(card, folder) or _download(card, folder)
+    found = _sha256(path)
+    if found != card.sha256:
+        raise InputError(
+            f"{path} is not the {card.name} file of its card (SHA-256 {found[:12]}…, expected {card.sha256[:12]}…): "
+            "delete it to download it again"
+        )
+    return path
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open_bytes(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked when its name ends in ``.gz``.
+
+    Raises:
+        InputError: when a packed file is broken.
+    """
+    try:
+        file: IO[bytes] = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[assignment] # noqa: SIM115
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}: check the path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a file") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    with file:
+        try:
+            yield file
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(f"{path} is not a whole gzip file ({error}): fetch it again") from None
+
+
+def _download(card: DatasetCard, folder: Path) -> Path:
+    import pooch
+
+    target = folder / card.file
+    for url in card.urls:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            pooch.retrieve(url, known_hash=f"sha256:{card.sha256}", fname=target.name, path=target.parent)
+            return target
+        except (OSError, ValueError) as error:
+            reason = type(error).__name__
+    raise InputError(
+        f"the {card.name} file is not in {folder} and could not be downloaded ({reason}): "
+        f"put {card.file} (or {card.file}.gz) from {card.urls[0]} there, or name another folder with --data-dir"
+    )
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends without an error.
+
+    Raises:
+        InputError: at once, when ``path`` cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder")
+    try:
+        partial.touch()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Implementations of edge attention; `gatlib.nn.functional` is the door to them."""

@@ -1,0 +1,128 @@
+"""Edge attention in plain PyTorch: the definition every faster kernel must agree with.
+
+Any device, any floating dtype, twice differentiable. Tensors of shape [edges, heads, channels] are what
+makes attention on graphs expensive, so they are made for one chunk of edges at a time and made again in the
+backward pass; only the scores [edges, heads] live for all edges. A small graph is a single chunk and does
+nothing twice.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+Score = Literal["additive", "additive-dynamic", "dot"]
+
+# Up to this many elements, [edges, heads, channels] is held at once. 2**22 float32 are 16 MiB: small enough
+# for the allocator to reuse the memory from chunk to chunk, large enough for a batch of molecules to be one.
+CHUNK_ELEMENTS = 2**22
+
+
+def edge_attention(
+    query: Tensor,  # [N_target, H, K]
+    key: Tensor,  # [N_source, H, K]
+    value: Tensor,  # [N_source, H, C]
+    edge_index: Tensor,  # [2, E]
+    *,
+    score: Score,
+    att: Tensor | None,  # [H, K]
+    edge_attr: Tensor | None,  # [E, D]
+    edge_weight: Tensor | None,  # [H * K, D]
+    negative_slope: float,
+    dropout: float,
+) -> tuple[Tensor, Tensor]:
+    """Returns the output [N_target, H, C] and the applied weights [E, H]; see `gatlib.nn.functional`.
+
+    The arguments are taken as valid: the functional front door has checked them.
+    """
+    source, target = edge_index
+    num_edges = source.numel()
+    (num_targets, heads, key_channels), (num_sources, _, channels) = query.shape, value.shape
+
+    # Half precision is for storage: sums over a thousand neighbours need float32.
+    dtype = _promote(query, key, value)
+    weight_dtype = _promote(query, key, *([] if att is None else [att]))
+    dtype = torch.promote_types(dtype, weight_dtype)
+    wide = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+    def project_edges(edges: slice) -> Tensor:  # [chunk, H, K]
+        assert edge_attr is not None
+        assert edge_weight is not None
+        return F.linear(edge_attr[edges], edge_weight).view(-1, heads, key_channels).to(wide)
+
+    def score_edges(edges: slice) -> Tensor:  # [chunk, H]
+        query_i = query.index_select(0, target[edges]).to(wide)
+        key_j = key.index_select(0, source[edges]).to(wide)
+        if score == "dot":
+            if edge_attr is not None:
+                key_j = key_j + project_edges(edges)
+            return (query_i * key_j).sum(dim=-1) / math.sqrt(key_channels)
+        hidden = query_i + key_j
+        if edge_attr is not None:
+            hidden = hidden + project_edges(edges)
+        hidden = F.leaky_relu(hidden, negative_slope)
+        return hidden.squeeze(-1) if att is None else (hidden * att).sum(dim=-1)
+
+    def weigh_values(edges: slice) -> Tensor:  # [chunk, H, C]
+        value_j = value.index_select(0, source[edges]).to(wide)
+        if score == "dot" and edge_attr is not None:
+            value_j = value_j + project_edges(edges)
+        return weights[edges].unsqueeze(-1) * value_j
+
+    # 1. One score per edge and head.
+    num_nodes = max(num_sources, num_targets)
+    chunks = _chunks_of_edges(num_edges, heads * key_channels, num_nodes)
+    scores = torch.cat([_recomputed(score_edges, edges, chunks) for edges in chunks])
+
+    # 2. A softmax over the incoming edges of every target node.
+    weights = _softmax(scores, target, num_targets)
+    weights = F.dropout(weights, dropout)
+
+    # 3. The weighted sum of the values.
+    out = value.new_zeros(num_targets, heads, channels, dtype=wide)
+    chunks = _chunks_of_edges(num_edges, heads * channels, num_nodes)
+    for edges in chunks:
+        out.index_add_(0, target[edges], _recomputed(weigh_values, edges, chunks))
+    return out.to(dtype), weights.to(weight_dtype)
+
+
+def _softmax(scores: Tensor, target: Tensor, num_targets: int) -> Tensor:
+    """Softmax of the scores [E, H] over the edges that share a target node."""
+    shape = (num_targets, scores.size(1))
+    # The maximum cancels out of the quotient, so no gradient need flow through it.
+    index = target.unsqueeze(-1).expand_as(scores)
+    highest = scores.new_zeros(shape)
+    highest.scatter_reduce_(0, index, scores.detach(), reduce="amax", include_self=False)
+    numerator = (scores - highest.index_select(0, target)).exp()
+    denominator = scores.new_zeros(shape).index_add_(0, target, numerator)
+    return numerator / denominator.index_select(0, target)
+
+
+def _chunks_of_edges(num_edges: int, width: int, num_nodes: int) -> list[slice]:
+    """Cuts the edges so that one chunk of [edges, width] has about `CHUNK_ELEMENTS` elements.
+
+    The backward pass of every chunk writes gradients the size of the node tensors, so a chunk of fewer edges
+    than there are nodes would cost time and save no memory.
+    """
+    step = max(CHUNK_ELEMENTS // max(width, 1), num_nodes, 1)
+    return [slice(start, start + step) for start in range(0, max(num_edges, 1), step)]
+
+
+def _recomputed(function: Callable[[slice], Tensor], edges: slice, chunks: list[slice]) -> Tensor:
+    """Calls `function(edges)`; if there are several chunks, saves nothing inside for the backward pass."""
+    if len(chunks) == 1:
+        return function(edges)
+    # No chunk draws random numbers, so there is no generator state to keep.
+    out: Tensor = checkpoint(function, edges, use_reentrant=False, preserve_rng_state=False)
+    return out
+
+
+def _promote(*tensors: Tensor) -> torch.dtype:
+    dtype = tensors[0].dtype
+    for tensor in tensors[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype

@@ -1,0 +1,72 @@
+"""Metrics per task, over the known labels only."""
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    average_precision_score,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
+
+from gatlib.data.cards import TaskType
+
+#: The metrics of each kind of task; the first chooses the best epoch.
+METRICS = {"classification": ("roc_auc", "pr_auc"), "regression": ("rmse", "mae", "r2")}
+#: Metrics where more is better.
+HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "r2"}
+
+
+def metrics_per_task(
+    targets: NDArray[np.floating], predictions: NDArray[np.floating], tasks: Sequence[str], task_type: TaskType
+) -> pd.DataFrame:
+    """One row per task: number of known labels, of positives, and each metric of :data:`METRICS`.
+
+    A task with one class, or without labels, has no ranking: its metrics are NaN and it does not count in
+    the mean, as OGB and MoleculeNet do.
+
+    Args:
+        targets: ``[molecules, tasks]``, NaN where unknown.
+        predictions: ``[molecules, tasks]``, probabilities or values.
+    """
+    rows = []
+    for column, task in enumerate(tasks):
+        known = ~np.isnan(targets[:, column])
+        truth, prediction = targets[known, column], predictions[known, column]
+        row: dict[str, object] = {"task": task, "labels": int(known.sum())}
+        if task_type == "classification":
+            row["positives"] = int(truth.sum())
+            ranked = 0 < truth.sum() < len(truth)
+            row["roc_auc"] = float(roc_auc_score(truth, prediction)) if ranked else math.nan
+            row["pr_auc"] = float(average_precision_score(truth, prediction)) if ranked else math.nan
+        else:
+            some = len(truth) > 0
+            row["rmse"] = float(root_mean_squared_error(truth, prediction)) if some else math.nan
+            row["mae"] = float(mean_absolute_error(truth, prediction)) if some else math.nan
+            row["r2"] = float(r2_score(truth, prediction)) if len(truth) > 1 else math.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def mean_metrics(per_task: pd.DataFrame, task_type: TaskType) -> dict[str, float]:
+    """The mean over tasks of each metric; tasks without a value are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no task has a value: NaN
+        return {name: float(np.nanmean(per_task[name])) for name in METRICS[task_type]}
+
+
+def metrics_with_mean(
+    targets: NDArray[np.floating], predictions: NDArray[np.floating], tasks: Sequence[str], task_type: TaskType
+) -> pd.DataFrame:
+    """:func:`metrics_per_task`, and a last row with the task ``mean``."""
+    per_task = metrics_per_task(targets, predictions, tasks, task_type)
+    mean = {name: per_task[name].sum() for name in ("labels", "positives") if name in per_task}
+    return pd.concat(
+        [per_task, pd.DataFrame([{"task": "mean", **mean, **mean_metrics(per_task, task_type)}])], ignore_index=True
+    )

@@ -1,0 +1,142 @@
+"""GATv2 (Brody et al., 2022): `torch_geometric.nn.GATv2Conv` without its messages."""
+
+from functools import partial
+from typing import ClassVar
+
+import torch_geometric.nn as pyg
+from torch import Tensor
+from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import Adj, OptTensor, PairTensor, SparseTensor
+from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops
+from torch_geometric.utils.sparse import set_sparse_value
+
+from gatlib.nn.functional import edge_attention
+from gatlib.nn.message_passing import (
+    check_num_nodes,
+    needs_message_passing,
+    source_target_edges,
+    to_csr_if_csc,
+)
+
+
+class GATv2Conv(pyg.GATv2Conv):
+    r"""The attention layer of `"How Attentive are Graph Attention Networks?" <https://arxiv.org/abs/2105.14491>`_.
+
+    .. math::
+        \mathbf{x}'_i = \mathbf{b} + \sum_{j \in \mathcal{N}(i) \cup \{i\}}
+        \alpha_{ij} \mathbf{W}_l \mathbf{x}_j, \qquad
+        \alpha_{ij} = \underset{j}{\mathrm{softmax}} \; \mathbf{a}^\top \mathrm{LeakyReLU} \left(
+        \mathbf{W}_r \mathbf{x}_i + \mathbf{W}_l \mathbf{x}_j + \mathbf{W}_e \mathbf{e}_{ij} \right)
+
+    for every head, heads concatenated or averaged. Because :math:`\mathbf{a}` comes after the LeakyReLU,
+    which neighbour ranks first may depend on the node that asks; in GAT it cannot. :math:`\mathbf{W}_l` and
+    :math:`\mathbf{W}_r` have biases of their own, left out here.
+
+    Constructor, parameters, initialisation and results are those of `torch_geometric.nn.GATv2Conv`, of which
+    this is a subclass; either loads the other's `state_dict`. The difference is that no tensor of shape
+    [edges, heads, channels] outlives its use; see `gatlib.nn.functional.edge_attention`.
+
+    Args:
+        in_channels (int or tuple): Features per node, a pair (source, target) for a bipartite graph; -1 to
+            take them from the first input.
+        out_channels (int): Features per node and head that come out.
+        heads (int): Number of attention heads. Default: 1.
+        concat (bool): Concatenate the heads; average them otherwise. Default: True.
+        negative_slope (float): Slope of the LeakyReLU. Default: 0.2.
+        dropout (float): Probability of ignoring a neighbour in training. Default: 0.
+        add_self_loops (bool): Replace the self-loops of the graph by one for each node. Default: True.
+        edge_dim (int, optional): Features per edge. Default: None.
+        fill_value (float, Tensor or str): Edge features of the added self-loops: a value, or how to make one
+            from the edges that point to the node ("add", "mean", "min", "max", "mul"). Default: "mean".
+        bias (bool): Add learned vectors to the projections and to the output. Default: True.
+        share_weights (bool): Let :math:`\mathbf{W}_r` be :math:`\mathbf{W}_l`. Default: False.
+        residual (bool): Add a learned linear map of the target node's own features. Default: False.
+        **kwargs: Arguments of `torch_geometric.nn.MessagePassing`; an `aggr` other than a sum, for one, takes
+            the way of PyG.
+
+    Shapes:
+        - **x:** :math:`(N, F)`, or :math:`((N_s, F_s), (N_t, F_t))` for a bipartite graph
+        - **edge_index:** :math:`(2, E)`, or the transposed sparse adjacency matrix :math:`(N_t, N_s)`
+        - **edge_attr:** :math:`(E, D)`
+        - **output:** :math:`(N_t, H \cdot C)`, or :math:`(N_t, C)` with ``concat=False``
+    """
+
+    # For what these four lines are, see `GATConv`.
+    propagate_type: ClassVar = {"x": "PairTensor", "alpha": "Tensor"}
+    edge_updater_type: ClassVar = {"x": "PairTensor", "edge_attr": "OptTensor"}
+    propagate = MessagePassing.propagate
+    edge_updater = MessagePassing.edge_updater
+
+    def forward(
+        self,
+        x: Tensor | PairTensor,
+        edge_index: Adj,
+        edge_attr: OptTensor = None,
+        return_attention_weights: bool | None = None,
+    ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]] | tuple[Tensor, SparseTensor]:
+        r"""Attends to the neighbours of every target node.
+
+        Args:
+            x: Node features, or the pair (source, target).
+            edge_index: The graph: source and target of every edge, `EdgeIndex`, or transposed sparse matrix.
+            edge_attr: Edge features. Default: None.
+            return_attention_weights: If true, also return `(edge_index, attention weights [E, H])` with the
+                self-loops added and after dropout. Default: None.
+        """
+        if needs_message_passing(self, pyg.GATv2Conv, x, edge_index):
+            return super().forward(x, edge_index, edge_attr, return_attention_weights)
+        edge_index = to_csr_if_csc(edge_index)
+
+        # 1. Project the nodes. The order is PyG's: layers that initialise lazily draw in it.
+        x_source, x_target = (x, x) if isinstance(x, Tensor) else x
+        assert x_source.dim() == 2
+        assert x_target is not None
+        residual = None if self.res is None else self.res(x_target)
+        key = query = self.lin_l(x_source).view(-1, self.heads, self.out_channels)
+        if x_target is not x_source or self.lin_r is not self.lin_l:
+            query = self.lin_r(x_target).view(-1, self.heads, self.out_channels)
+
+        # 2. Complete the graph.
+        if self.add_self_loops:
+            num_nodes = min(key.size(0), query.size(0))
+            edge_index, edge_attr = remove_self_loops(edge_index, edge_attr)
+            edge_index, edge_attr = add_self_loops(edge_index, edge_attr, self.fill_value, num_nodes)
+        check_num_nodes(self, edge_index, None, key, query)
+        edges, edge_attr = source_target_edges(self, edge_index, edge_attr)
+        edge_weight = None
+        if edge_attr is not None:
+            assert self.lin_edge is not None, "Edge features were given to a layer without 'edge_dim'"
+            edge_attr = edge_attr.view(-1, 1) if edge_attr.dim() == 1 else edge_attr
+            edge_weight = self.lin_edge.weight
+
+        # 3. Attend.
+        attend = partial(
+            edge_attention,
+            query,
+            key,
+            key,
+            edges,
+            score="additive-dynamic",
+            att=self.att.squeeze(0),
+            edge_attr=edge_attr,
+            edge_weight=edge_weight,
+            negative_slope=self.negative_slope,
+            dropout=self.dropout if self.training else 0.0,
+        )
+        if return_attention_weights:
+            out, alpha = attend(return_attention_weights=True)
+        else:
+            out, alpha = attend(), None
+
+        # 4. Join the heads.
+        out = out.flatten(start_dim=1) if self.concat else out.mean(dim=1)
+        if residual is not None:
+            out = out + residual
+        if self.bias is not None:
+            out = out + self.bias
+
+        if alpha is None:
+            return out
+        if is_torch_sparse_tensor(edge_index):
+            return out, (set_sparse_value(edge_index, alpha), alpha)
+        return out, (edge_index, alpha)

@@ -1,0 +1,255 @@
+"""Train one model and write its folder."""
+
+import json
+import math
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from numpy.typing import NDArray
+
+import gatlib
+from gatlib.checkpoint import ModelDescription, TrainingSummary, save_model
+from gatlib.chem import feature_dims
+from gatlib.data.batches import GraphBatches
+from gatlib.data.cards import TaskType
+from gatlib.data.splits import Split
+from gatlib.errors import InputError
+from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_with_mean
+from gatlib.models import GraphAttentionNetwork
+from gatlib.training.epoch_log import EpochLog, plot_learning_curve, quiet_lightning
+from gatlib.training.model_card import write_model_card
+from gatlib.training.module import Scale, TrainingModule, evaluation_loader, training_loader
+from gatlib.training.molecules import LabelledMolecules
+from gatlib.training.recipe import Recipe
+
+_STATE = ".training"  # folder of an unfinished run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What :func:`fit` gives back."""
+
+    folder: Path
+    description: ModelDescription
+    metrics: pd.DataFrame  # split, task, labels, (positives,) and each metric; task "mean" last of each split
+    epochs: int
+    seconds: float
+
+
+def check_output_folder(folder: Path) -> None:
+    """Refuse a folder that cannot take a new model.
+
+    Raises:
+        InputError: it holds a model already, is a file, or cannot be written.
+    """
+    if (folder / "model.json").exists():
+        raise InputError(f"{folder} holds a trained model already: name another folder, or delete this one first")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _STATE).mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to the folder {folder}: {error.strerror}") from None
+
+
+def fit(
+    molecules: LabelledMolecules,
+    split: Split,
+    recipe: Recipe,
+    folder: Path,
+    name: str,
+    unit: str,
+    progress: bool = False,
+) -> Trained:
+    """Train a network, keep the weights of the best validation epoch, test them once, write the model folder.
+
+    An unfinished run in ``folder`` is taken up where it stopped, with the same result as without the stop.
+
+    Args:
+        molecules: what to learn from.
+        split: its rows in train, valid and test.
+        recipe: the settings.
+        folder: where to write ``model.safetensors``, ``model.json``, ``README.md``, ``metrics.csv``,
+            ``training_log.csv``, ``learning_curve.png``, ``split.csv``, ``test_predictions.csv`` and, when rows
+            were set aside, ``rejected.csv``.
+        name: of the model.
+        unit: of the targets.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: the folder cannot take the model, or holds an unfinished run of another recipe or data set.
+    """
+    check_output_folder(folder)
+    state = folder / _STATE
+    _same_run(state / "run.json", {"recipe": recipe.model_dump(), "source": molecules.source, "tasks": molecules.tasks})
+    rejected = molecules.rejected()
+    if len(rejected):
+        rejected.to_csv(folder / "rejected.csv", index=False)
+
+    scale = _target_scale(molecules, split)
+    network, epochs, seconds = _train(molecules, split, recipe, scale, folder, progress)
+
+    parts = {"valid": split.valid, "test": split.test}
+    values = {part: predict_rows(network, molecules, rows, scale) for part, rows in parts.items()}
+    tables = [
+        metrics_with_mean(molecules.targets[rows], values[part], molecules.tasks, molecules.task_type)
+        for part, rows in parts.items()
+    ]
+    metrics = pd.concat(tables, keys=parts, names=["split", None]).reset_index("split")
+    metrics.to_csv(folder / "metrics.csv", index=False)
+    _write_split(molecules, split, folder / "split.csv")
+    _write_predictions(molecules, split.test, values["test"], folder / "test_predictions.csv")
+    plot_learning_curve(folder / "training_log.csv", folder / "learning_curve.png", METRICS[molecules.task_type][0])
+
+    atoms = np.diff(molecules.graphs.atom_ptr)[split.train]
+    description = save_model(
+        folder,
+        network,
+        name=name,
+        task_type=molecules.task_type,
+        tasks=molecules.tasks,
+        unit=unit,
+        architecture=recipe.architecture(),
+        target_mean=scale.mean.tolist(),
+        target_std=scale.std.tolist(),
+        training=TrainingSummary(
+            dataset=recipe.dataset or Path(molecules.source).name,
+            split=recipe.split,
+            seed=recipe.seed,
+            molecules={part: len(rows) for part, rows in split.parts().items()},
+            rejected=len(rejected),
+            elements=molecules.elements(split.train),
+            atoms=(int(atoms.min()), int(atoms.max())),
+        ),
+        metrics=_nested(metrics, molecules.task_type),
+        versions=library_versions(),
+    )
+    write_model_card(folder, description)
+    shutil.rmtree(state)
+    return Trained(folder, description, metrics, epochs, seconds)
+
+
+def predict_rows(
+    network: GraphAttentionNetwork, molecules: LabelledMolecules, rows: NDArray[np.int64], scale: Scale
+) -> NDArray[np.float64]:
+    """Probabilities or values of these rows, ``[rows, tasks]``."""
+    network.eval()
+    with torch.inference_mode():
+        outputs = torch.cat(
+            [network.predict(batch) for batch in evaluation_loader(GraphBatches(molecules.graphs, rows))]
+        )
+    outputs = outputs.sigmoid() if molecules.task_type == "classification" else outputs
+    return outputs.double().numpy() * scale.std + scale.mean
+
+
+def _same_run(path: Path, settings: dict[str, object]) -> None:
+    """Write down what run this is, or refuse to mix it with another one that stopped here."""
+    text = json.dumps(settings, indent=1, sort_keys=True)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise InputError(
+            f"{path.parent.parent} holds an unfinished run with other settings: repeat the same command to finish it, "
+            "delete the folder, or name another one"
+        )
+    path.write_text(text, encoding="utf-8")
+
+
+def _target_scale(molecules: LabelledMolecules, split: Split) -> Scale:
+    """Values are learned with mean 0 and standard deviation 1 over the training rows, classes as they are."""
+    tasks = len(molecules.tasks)
+    if molecules.task_type == "classification":
+        return Scale(np.zeros(tasks), np.ones(tasks))
+    known = molecules.targets[split.train]
+    for task, column in zip(molecules.tasks, known.T, strict=True):
+        if np.isnan(column).all():
+            raise InputError(f"{molecules.source}: target column {task!r} has no labels in the training rows")
+    std = np.nanstd(known, axis=0)
+    return Scale(np.nanmean(known, axis=0), np.where(std > 0, std, 1.0))
+
+
+def _train(
+    molecules: LabelledMolecules, split: Split, recipe: Recipe, scale: Scale, folder: Path, progress: bool
+) -> tuple[GraphAttentionNetwork, int, float]:
+    """The network with the weights of its best validation epoch, the epochs and the seconds it took."""
+    torch.manual_seed(recipe.seed)
+    atom_dims, bond_dims = feature_dims()
+    network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
+    module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale)
+    state = folder / _STATE
+    score = METRICS[molecules.task_type][0]
+    best = ModelCheckpoint(
+        state,
+        filename="best",
+        monitor=module.monitored,
+        mode="max" if score in HIGHER_IS_BETTER else "min",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    stop = EarlyStopping(module.monitored, mode=best.mode, patience=recipe.patience, check_finite=False)
+    callbacks: list[lightning.Callback] = [stop, EpochLog(folder / "training_log.csv"), best]
+    if progress:
+        callbacks.append(RichProgressBar(leave=False))
+    last = state / "last.ckpt"
+    started = time.perf_counter()
+    with quiet_lightning():
+        trainer = lightning.Trainer(
+            max_epochs=recipe.max_epochs,
+            gradient_clip_val=1.0,
+            callbacks=callbacks,
+            logger=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        data = {part: GraphBatches(molecules.graphs, rows, molecules.targets) for part, rows in split.parts().items()}
+        trainer.fit(
+            module,
+            training_loader(data["train"], recipe),
+            evaluation_loader(data["valid"]),
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+    seconds = time.perf_counter() - started
+    weights = torch.load(best.best_model_path, weights_only=True)["state_dict"]
+    module.load_state_dict(weights)
+    return network.cpu(), trainer.current_epoch, seconds
+
+
+def _nested(metrics: pd.DataFrame, task_type: TaskType) -> dict[str, dict[str, dict[str, float | None]]]:
+    nested: dict[str, dict[str, dict[str, float | None]]] = {}
+    for row in metrics.to_dict("records"):
+        values = {name: None if math.isnan(row[name]) else row[name] for name in METRICS[task_type]}
+        nested.setdefault(row["split"], {})[row["task"]] = values
+    return nested
+
+
+def _write_split(molecules: LabelledMolecules, split: Split, path: Path) -> None:
+    rows = [
+        (int(row) + 1, molecules.smiles[row], part) for part, part_rows in split.parts().items() for row in part_rows
+    ]
+    pd.DataFrame(sorted(rows), columns=["row", "smiles", "split"]).to_csv(path, index=False)
+
+
+def _write_predictions(
+    molecules: LabelledMolecules, rows: NDArray[np.int64], values: NDArray[np.float64], path: Path
+) -> None:
+    table = pd.DataFrame({"row": rows + 1, "smiles": [molecules.smiles[row] for row in rows]})
+    for task, name in enumerate(molecules.tasks):
+        table[name] = molecules.targets[rows, task]
+        table[f"{name}_pred"] = values[:, task]
+    table.to_csv(path, index=False, float_format="%.6g")
+
+
+def library_versions() -> dict[str, str]:
+    """The versions that decide a result."""
+    packages = ("torch", "torch-geometric", "rdkit", "lightning", "numpy")
+    versions = {package: version(package) for package in packages}
+    return {"gatlib": gatlib.__version__, "python": platform.python_version(), **versions}

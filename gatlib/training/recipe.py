@@ -1,0 +1,58 @@
+"""A recipe: everything that decides how a model is trained, as flat YAML that is validated."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, Field, ValidationError
+
+from gatlib.errors import InputError, describe
+from gatlib.models import Architecture
+
+
+class Recipe(Architecture):
+    """The keys of a ``recipe.yaml``: those of the architecture and these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str | None = Field(None, description="name of a data set card; None for the user's own file")
+    split: str = Field("scaffold", description="scaffold, random, or the name of a column")
+    seed: int = Field(0, ge=0, description="of the weights, the order of the molecules and the dropout")
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    batch_size: int = Field(64, ge=1)
+    max_epochs: int = Field(40, ge=1)
+    warmup_epochs: int = Field(2, ge=0)
+    patience: int = Field(15, ge=1, description="stop after this many epochs without a better validation score")
+
+    def architecture(self) -> Architecture:
+        return Architecture(**{key: getattr(self, key) for key in Architecture.model_fields})
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and validate a recipe.
+
+    Raises:
+        InputError: no such file, not YAML, an unknown key, a value out of range.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read recipe {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"recipe {path} must be lines of 'key: value'")
+    return make_recipe(content, f"recipe {path}")
+
+
+def make_recipe(content: dict[str, Any], where: str) -> Recipe:
+    """Validate the keys and values of a recipe.
+
+    Raises:
+        InputError: an unknown key, a value out of range; ``where`` names the place.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{where}: {describe(error)}") from None

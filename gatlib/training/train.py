@@ -1,0 +1,57 @@
+"""From a recipe or a user's table to a trained model folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gatlib.data.cards import TaskType, load_card
+from gatlib.data.files import dataset_file
+from gatlib.errors import InputError
+from gatlib.training.fit import Trained, check_output_folder, fit
+from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
+from gatlib.training.recipe import Recipe
+
+
+def read_dataset(name: str, data_dir: Path | None = None) -> LabelledMolecules:
+    """The molecules of a data set card.
+
+    Raises:
+        InputError: no such card, or its file is missing and cannot be downloaded, or is another file.
+    """
+    card = load_card(name)
+    path = dataset_file(card, data_dir)
+    return read_molecules(str(path), card.targets, card.task_type, card.smiles_column)
+
+
+def train_dataset(recipe: Recipe, folder: Path, data_dir: Path | None = None, progress: bool = False) -> Trained:
+    """Train on the data set that the recipe names.
+
+    Raises:
+        InputError: the recipe names none; see also :func:`read_dataset` and :func:`~gatlib.training.fit.fit`.
+    """
+    if recipe.dataset is None:
+        raise InputError("the recipe names no dataset: add a line 'dataset: tox21', or give a table with -i")
+    card = load_card(recipe.dataset)
+    check_output_folder(folder)
+    molecules = read_dataset(recipe.dataset, data_dir)
+    split = split_molecules(molecules, recipe.split, recipe.seed)
+    return fit(molecules, split, recipe, folder, name=recipe.dataset, unit=card.unit, progress=progress)
+
+
+def train_table(
+    source: str,
+    targets: Sequence[str],
+    task_type: TaskType,
+    recipe: Recipe,
+    folder: Path,
+    smiles_column: str | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Train on a user's table.
+
+    Raises:
+        InputError: see :func:`~gatlib.training.molecules.read_molecules` and :func:`~gatlib.training.fit.fit`.
+    """
+    molecules = read_molecules(source, targets, task_type, smiles_column)
+    split = split_molecules(molecules, recipe.split, recipe.seed)
+    unit = "probability of class 1" if task_type == "classification" else "unit of the target column"
+    return fit(molecules, split, recipe, folder, name=folder.resolve().name, unit=unit, progress=progress)
