@@ -62,11 +62,13 @@ def parse(smiles: object) -> Chem.Mol:
 
 def _parse(smiles: object) -> Chem.Mol:
     if not isinstance(smiles, str):
-        missing = smiles is None or smiles != smiles
-        raise InvalidMolecule("empty SMILES" if missing else f"not text: {smiles!r}")
+        missing = str(smiles) in ("None", "nan", "NaT", "<NA>")  # of Python, NumPy and pandas
+        raise InvalidMolecule("empty SMILES" if missing else f"not text: {smiles!r:.60}")
     text = smiles.strip()
     if not text:
         raise InvalidMolecule("empty SMILES")
+    if not text.isascii():
+        raise InvalidMolecule("not a SMILES: it contains a character that is not ASCII")
     if len(text) > MAX_SMILES_LENGTH:
         raise InvalidMolecule(f"too large: {len(text):,} characters, at most {MAX_SMILES_LENGTH:,} are accepted")
     words = text.split(maxsplit=1)
@@ -149,10 +151,8 @@ def _assemble(raw: Sequence[RawFeatures], errors: list[str | None]) -> MoleculeG
     )
 
 
-def _concatenate(parts: Sequence[bytes | list[int]]) -> NDArray[np.int64]:
-    if all(isinstance(part, bytes) for part in parts):
-        return np.frombuffer(b"".join(parts), dtype=np.uint8).astype(np.int64)  # type: ignore[arg-type]
-    return np.concatenate([np.array(list(part), dtype=np.int64) for part in parts])
+def _concatenate(parts: Sequence[NDArray[np.integer]]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
 
 
 def _pointers(valid: NDArray[np.bool_], counts: Sequence[int]) -> NDArray[np.int64]:

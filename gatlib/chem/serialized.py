@@ -1,41 +1,70 @@
-"""All atoms and bonds of an RDKit molecule from one call, by walking its own serialisation.
+"""All atoms and bonds of an RDKit molecule from one call, by cutting up its own serialisation.
 
 Asking RDKit for nine features of every atom costs one Python object per atom and nine calls: more time than
 parsing the SMILES took. ``Mol.ToBinary`` hands everything over at once. Its layout (RDKit's
-``Code/GraphMol/MolPickler.cpp``, molecules of at most 255 atoms) is::
+``Code/GraphMol/MolPickler.cpp``), where an atom's number takes 1 byte in molecules of up to 255 atoms and else 4::
 
     20 bytes of header | int32 atoms | int32 bonds | 2 bytes
     each atom: element, flags, int32 of property bits, then 1 byte for each of the property bits 1-7 that
                is set and 4 bytes for bit 8 (isotope)
     1 byte
-    each bond: begin, end, flags, then type, direction and stereo where the flags say so
+    each bond: begin, end, flags, then type, direction and stereo where the flags say so; after stereo, the
+               number of atoms that define it, and these atoms
     1 byte | int32 rings | each ring: its length, its atoms
 
 Only the lengths of the records are taken from here. What a record means is asked of RDKit once, through
 :mod:`gatlib.chem.ogb_tables`, and remembered under the record's bytes. A molecule with anything unusual
-(query atoms, atom maps, dummy labels, residues, over 255 atoms) is refused, and so is every molecule if the
-installed RDKit should write another layout: :func:`layout_is_known` compares both ways on molecules
-that have one of everything. What is refused goes the slow way, with the same result.
+(query atoms, atom maps, dummy labels, residues) is refused, and so is every molecule if the installed RDKit
+should write another layout: :func:`layout_is_known` compares both ways on molecules that have one of
+everything. What is refused goes the slow way, with the same result.
 """
 
+import re
+from collections.abc import Iterable
 from functools import cache
+from itertools import chain, islice
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from rdkit import Chem
 
 from gatlib.chem.ogb_tables import atom_features, bond_features
 
 DEGREE, IN_RING = 2, 8  # columns of the 9 atom features
 
-_MAX_ATOMS = 255
 _FIRST_ATOM = 30
-_UNUSUAL_ATOM = 0b00011110  # query, atom map, dummy label, residue
-_UNUSUAL_BOND = 0b00010001  # query, attachment points
-_HAS_TYPE, _HAS_DIRECTION, _HAS_STEREO = 0b1000, 0b0100, 0b0010
-_ATOM_SIZE = [6 + (bits & 0b11111110).bit_count() for bits in range(256)]
-_BOND_SIZE = [
-    1 + bool(flags & _HAS_TYPE) + bool(flags & _HAS_DIRECTION) + bool(flags & _HAS_STEREO) for flags in range(256)
-]
+
+
+def _one_of(values: Iterable[int]) -> bytes:
+    """A regular expression for one byte out of these."""
+    return b"[" + b"".join(b"\\x%02x" % value for value in values) + b"]"
+
+
+def _atom_pattern() -> re.Pattern[bytes]:
+    usual = _one_of(flags for flags in range(256) if not flags & 0b00011110)
+    records = []
+    for count in range(8):
+        bits = _one_of(bits for bits in range(256) if (bits & 0b11111110).bit_count() == count)
+        records.append(bits + rb"(?:\x00\x00\x00.{%d}|\x01\x00\x00.{%d})" % (count, count + 4))
+    return re.compile(b"." + usual + b"(?:" + b"|".join(records) + b")", re.DOTALL)
+
+
+def _bond_pattern(index_size: int) -> re.Pattern[bytes]:
+    """Groups, of which all bytes are in one: both ends; a plain bond; a bond with stereo; the atoms that define it."""
+    plain, stereo = [], []
+    for count in range(3):
+        usual = [flags for flags in range(256) if not flags & 0b00010001 and (flags & 0b1100).bit_count() == count]
+        plain.append(_one_of(flags for flags in usual if not flags & 0b0010) + b".{%d}" % count)
+        stereo.append(_one_of(flags for flags in usual if flags & 0b0010) + b".{%d}" % (count + 1))
+    ends, definition = b".{%d}" % (2 * index_size), rb"\x00|\x02.{%d}" % (2 * index_size)
+    pattern = b"(%s)(?:(%s)|(%s)(%s))" % (ends, b"|".join(plain), b"|".join(stereo), definition)
+    return re.compile(pattern, re.DOTALL)
+
+
+_ATOM = _atom_pattern()
+_BOND = {1: _bond_pattern(1), 4: _bond_pattern(4)}
+_INDEX_TYPE = {1: np.dtype("u1"), 4: np.dtype("<i4")}
 
 # The meaning of each record seen so far. Chemistry has a few hundred of them.
 _atom_meaning: dict[bytes, bytes] = {}
@@ -43,82 +72,81 @@ _bond_meaning: dict[bytes, bytes] = {}
 
 
 class RawFeatures(NamedTuple):
-    """A molecule as bytes, one per value.
+    """A molecule before its bonds and rings are counted in.
 
-    The degree column holds the number of hydrogens only: the bonds are counted for a whole batch at once.
-    The ring column is set for the atoms that ``ring_atoms`` does not list.
+    The degree column of ``atoms`` holds the number of hydrogens only: the bonds are counted for a whole batch at
+    once. Its ring column is set for the atoms that ``ring_atoms`` does not list.
     """
 
     atoms: bytes  # 9 per atom
-    ends: bytes | list[int]  # begin and end of each bond
+    ends: NDArray[np.integer]  # begin and end of each bond, one after the other
     bonds: bytes  # 3 per bond
-    ring_atoms: bytes
+    ring_atoms: NDArray[np.integer]
 
 
 def read_fast(mol: Chem.Mol) -> RawFeatures | None:
     """The features of ``mol`` from its serialisation, or None if it has to go the slow way."""
-    num_atoms = mol.GetNumAtoms()
-    if num_atoms > _MAX_ATOMS:
-        return None
+    num_atoms, num_bonds = mol.GetNumAtoms(), mol.GetNumBonds()
+    index_size = 1 if num_atoms <= 255 else 4
     data = mol.ToBinary(0)
-    position = _FIRST_ATOM
-    atoms = []
-    for index in range(num_atoms):
-        if data[position + 1] & _UNUSUAL_ATOM:
-            return None
-        size = _ATOM_SIZE[data[position + 2]] + 4 * (data[position + 3] & 1)
-        record = data[position : position + size]
-        meaning = _atom_meaning.get(record)
-        if meaning is None:
-            meaning = _atom_meaning[record] = _atom_without_ring(mol.GetAtomWithIdx(index))
-        atoms.append(meaning)
-        position += size
-    position += 1
-    ends, bonds = [], []
-    for index in range(mol.GetNumBonds()):
-        ends.append(data[position : position + 2])
-        position += 2
-        flags = data[position]
-        if flags & _UNUSUAL_BOND:
-            return None
-        size = _BOND_SIZE[flags]
-        record = data[position : position + size]
-        meaning = _bond_meaning.get(record)
-        if meaning is None:
-            meaning = _bond_meaning[record] = bytes(bond_features(mol.GetBondWithIdx(index)))
-        bonds.append(meaning)
-        position += size
-        if flags & _HAS_STEREO:
-            position += 1 + data[position]
-    position += 1
+
+    # 1. Atoms. The search skips a record that does not match, so what it found must stand there without gaps.
+    records = [match[0] for match in islice(_ATOM.finditer(data, _FIRST_ATOM), num_atoms)]
+    found = b"".join(records)
+    if len(records) < num_atoms or not data.startswith(found, _FIRST_ATOM):
+        return None
+    atoms = [_atom_meaning.get(record) or _learn_atom(mol, index, record) for index, record in enumerate(records)]
+
+    # 2. Bonds.
+    first_bond = _FIRST_ATOM + len(found) + 1
+    groups = _BOND[index_size].findall(data, first_bond)[:num_bonds]
+    found = b"".join(chain.from_iterable(groups))
+    if len(groups) < num_bonds or not data.startswith(found, first_bond):
+        return None
+    kinds = [plain or stereo for _, plain, stereo, _ in groups]
+    bonds = [_bond_meaning.get(kind) or _learn_bond(mol, index, kind) for index, kind in enumerate(kinds)]
+    ends = b"".join([group[0] for group in groups])
+
+    # 3. Rings.
+    position = first_bond + len(found) + 1
     num_rings = int.from_bytes(data[position : position + 4], "little")
     position += 4
     rings = []
     for _ in range(num_rings):
-        end = position + 1 + data[position]
-        rings.append(data[position + 1 : end])
-        position = end
-    return RawFeatures(b"".join(atoms), b"".join(ends), b"".join(bonds), b"".join(rings))
+        start = position + index_size
+        position = start + index_size * int.from_bytes(data[position:start], "little")
+        rings.append(data[start:position])
+    dtype = _INDEX_TYPE[index_size]
+    return RawFeatures(
+        b"".join(atoms), np.frombuffer(ends, dtype), b"".join(bonds), np.frombuffer(b"".join(rings), dtype)
+    )
+
+
+def _learn_atom(mol: Chem.Mol, index: int, record: bytes) -> bytes:
+    features = _without_bonds(mol.GetAtomWithIdx(index))
+    features[IN_RING] = 0
+    _atom_meaning[record] = bytes(features)
+    return _atom_meaning[record]
+
+
+def _learn_bond(mol: Chem.Mol, index: int, kind: bytes) -> bytes:
+    _bond_meaning[kind] = bytes(bond_features(mol.GetBondWithIdx(index)))
+    return _bond_meaning[kind]
+
+
+def _without_bonds(atom: Chem.Atom) -> list[int]:
+    features = atom_features(atom)
+    features[DEGREE] = atom.GetTotalNumHs()
+    return features
 
 
 def read_slow(mol: Chem.Mol) -> RawFeatures:
     """The same through RDKit's atom and bond objects: the definition, for any molecule."""
-    atoms, ends, bonds = [], [], []
-    for atom in mol.GetAtoms():
-        features = atom_features(atom)
-        features[DEGREE] = atom.GetTotalNumHs()
-        atoms.append(bytes(features))
-    for bond in mol.GetBonds():
-        ends += [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]
-        bonds.append(bytes(bond_features(bond)))
-    return RawFeatures(b"".join(atoms), ends, b"".join(bonds), b"")
-
-
-def _atom_without_ring(atom: Chem.Atom) -> bytes:
-    features = atom_features(atom)
-    features[DEGREE] = atom.GetTotalNumHs()
-    features[IN_RING] = 0
-    return bytes(features)
+    atoms = [bytes(_without_bonds(atom)) for atom in mol.GetAtoms()]
+    ends = [index for bond in mol.GetBonds() for index in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())]
+    bonds = [bytes(bond_features(bond)) for bond in mol.GetBonds()]
+    none = np.zeros(0, dtype=np.int32)
+    return RawFeatures(b"".join(atoms), np.array(ends, dtype=np.int32), b"".join(bonds), none)
 
 
 # One of everything: charges, radicals, isotopes, chirality, stereo bonds, aromatic and fused rings,
@@ -135,15 +163,16 @@ _PROBES = (
     "[NH3][Pt]([NH3])(Cl)Cl",
     "c1ccc2c(c1)[se]c1ccccc12",
     "FS(F)(F)F.[O][O].[H][H].OB(O)c1ccncc1",
+    "C" * 256 + "C1CC1/C=C/[2H]",
 )
 
 
 @cache
 def layout_is_known() -> bool:
-    """Whether the installed RDKit writes the layout that :func:`read_fast` walks."""
+    """Whether the installed RDKit writes the layout that :func:`read_fast` cuts up."""
     try:
         return all(_agree(Chem.MolFromSmiles(smiles)) for smiles in _PROBES)
-    except IndexError:
+    except (IndexError, ValueError):
         return False
     finally:
         _atom_meaning.clear()
@@ -154,8 +183,8 @@ def _agree(mol: Chem.Mol) -> bool:
     fast, slow = read_fast(mol), read_slow(mol)
     if fast is None:
         return False
-    columns = len(fast.atoms) // mol.GetNumAtoms()
     atoms = bytearray(fast.atoms)
-    for atom in fast.ring_atoms:
-        atoms[atom * columns + IN_RING] = 1
-    return (bytes(atoms), list(fast.ends), fast.bonds) == (slow.atoms, slow.ends, slow.bonds)
+    for atom in fast.ring_atoms.tolist():
+        atoms[atom * len(atoms) // mol.GetNumAtoms() + IN_RING] = 1
+    same_ends = np.array_equal(fast.ends, slow.ends)
+    return same_ends and (bytes(atoms), fast.bonds) == (slow.atoms, slow.bonds)
