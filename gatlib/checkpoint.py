@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gatlib.chem import feature_dims
 from gatlib.data.cards import TaskType
@@ -57,6 +57,12 @@ class ModelDescription(BaseModel):
     )
     versions: dict[str, str]
     weights_sha256: str
+
+    @model_validator(mode="after")
+    def _one_of_each_per_task(self) -> "ModelDescription":
+        if not len(self.tasks) == len(self.target_mean) == len(self.target_std):
+            raise ValueError("tasks, target_mean and target_std must have the same length")
+        return self
 
     def build(self) -> GraphAttentionNetwork:
         """The network, with untrained weights."""
@@ -112,7 +118,7 @@ def read_description(folder: Path) -> ModelDescription:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["format_version"]
         stored_hash = content.pop("content_sha256")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(
             f"{path} is not a whole model description (truncated or edited): copy the folder again"
         ) from None

@@ -29,7 +29,7 @@ def metrics_per_task(
     """One row per task: number of known labels, of positives, and each metric of :data:`METRICS`.
 
     A task with one class, or without labels, has no ranking: its metrics are NaN and it does not count in
-    the mean, as OGB and MoleculeNet do.
+    the mean, as OGB and MoleculeNet do. Neither has one with a prediction that is no number.
 
     Args:
         targets: ``[molecules, tasks]``, NaN where unknown.
@@ -39,17 +39,18 @@ def metrics_per_task(
     for column, task in enumerate(tasks):
         known = ~np.isnan(targets[:, column])
         truth, prediction = targets[known, column], predictions[known, column]
+        finite = bool(np.isfinite(prediction).all())
         row: dict[str, object] = {"task": task, "labels": int(known.sum())}
         if task_type == "classification":
             row["positives"] = int(truth.sum())
-            ranked = 0 < truth.sum() < len(truth)
+            ranked = 0 < truth.sum() < len(truth) and finite
             row["roc_auc"] = float(roc_auc_score(truth, prediction)) if ranked else math.nan
             row["pr_auc"] = float(average_precision_score(truth, prediction)) if ranked else math.nan
         else:
-            some = len(truth) > 0
+            some = len(truth) > 0 and finite
             row["rmse"] = float(root_mean_squared_error(truth, prediction)) if some else math.nan
             row["mae"] = float(mean_absolute_error(truth, prediction)) if some else math.nan
-            row["r2"] = float(r2_score(truth, prediction)) if len(truth) > 1 else math.nan
+            row["r2"] = float(r2_score(truth, prediction)) if len(truth) > 1 and finite else math.nan
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -69,8 +69,8 @@ def predict_file(
         InputError: see :func:`~gatlib.data.tables.open_table`; or the output cannot be written.
     """
     with open_table(source, smiles_column) as table, _open_output(output) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*table.columns, *free_names([*predictor.columns, "error"], table.columns)])
+        write = _row_writer(file)
+        write([*table.columns, *free_names([*predictor.columns, "error"], table.columns)])
         chunks = _chunks(table.rows)
         first = list(islice(chunks, _CHUNKS_WORTH_A_PROCESS))
         if workers is None:
@@ -86,7 +86,7 @@ def predict_file(
                 reason = row.problem or error
                 summary.count(reason)
                 texts = [f"{value:.5g}" if reason is None else "" for value in values]
-                writer.writerow([*row.cells, *texts, reason or ""])
+                write([*row.cells, *texts, reason or ""])
             on_progress(len(rows))
         return summary
 
@@ -100,6 +100,13 @@ def free_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
             candidate, number = f"{name}_{number}", number + 1
         free.append(candidate)
     return free
+
+
+def _row_writer(file: IO[str]) -> Callable[[Sequence[str]], object]:
+    # csv leaves a lone carriage return unquoted, and a reader would start a new row there.
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    return lambda cells: (quoted if "\r" in "".join(cells) else plain).writerow(cells)
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:

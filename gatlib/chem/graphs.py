@@ -1,14 +1,24 @@
 """SMILES to graphs: OGB's atom and bond features, or the reason why there is no graph."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
 from gatlib.chem.ogb_tables import atom_feature_dims, bond_feature_dims
-from gatlib.chem.serialized import DEGREE, IN_RING, RawFeatures, layout_is_known, read_fast, read_slow
+from gatlib.chem.serialized import (
+    DEGREE,
+    IN_RING,
+    RawFeatures,
+    layout_is_known,
+    read_fast,
+    read_slow,
+    serialize,
+)
 
 #: The limits of what is accepted as one molecule. The longest SMILES of MoleculeNet has 492 heavy atoms.
 MAX_ATOMS = 1_000
@@ -16,6 +26,7 @@ MAX_SMILES_LENGTH = 10 * MAX_ATOMS
 
 NUM_ATOM_FEATURES = 9
 NUM_BOND_FEATURES = 3
+_BLOCK = 64
 _MAX_DEGREE_INDEX = 11  # OGB's table: 0 to 10, then everything larger
 
 
@@ -67,8 +78,8 @@ def _parse(smiles: object) -> Chem.Mol:
     text = smiles.strip()
     if not text:
         raise InvalidMolecule("empty SMILES")
-    if not text.isascii():
-        raise InvalidMolecule("not a SMILES: it contains a character that is not ASCII")
+    if not text.isascii() or "\0" in text:
+        raise InvalidMolecule("not a SMILES: it contains a character that is not printable ASCII")
     if len(text) > MAX_SMILES_LENGTH:
         raise InvalidMolecule(f"too large: {len(text):,} characters, at most {MAX_SMILES_LENGTH:,} are accepted")
     words = text.split(maxsplit=1)
@@ -100,26 +111,31 @@ def featurize(smiles: Iterable[object]) -> MoleculeGraphs:
     """
     errors: list[str | None] = []
     raw: list[RawFeatures] = []
+    items = iter(smiles)
     with rdBase.BlockLogs():
-        for item in smiles:
-            try:
-                mol = _parse(item)
-            except InvalidMolecule as reason:
-                errors.append(str(reason))
-            else:
-                errors.append(None)
-                raw.append(_read(mol))
+        # Parsing and reading take turns in blocks: each runs faster while its own code is in the cache.
+        while block := list(islice(items, _BLOCK)):
+            serialized: list[tuple[str, bytes]] = []
+            for item in block:
+                try:
+                    mol = _parse(item)
+                except InvalidMolecule as reason:
+                    errors.append(str(reason))
+                else:
+                    errors.append(None)
+                    serialized.append((str(item), serialize(mol)))
+            raw += [_read(data, partial(_parse, text)) for text, data in serialized]
     return _assemble(raw, errors)
 
 
 def featurize_mol(mol: Chem.Mol) -> MoleculeGraphs:
     """The graph of one RDKit molecule that is already parsed."""
-    return _assemble([_read(mol)], [None])
+    return _assemble([_read(serialize(mol), lambda: mol)], [None])
 
 
-def _read(mol: Chem.Mol) -> RawFeatures:
-    raw = read_fast(mol) if layout_is_known() else None
-    return read_slow(mol) if raw is None else raw
+def _read(data: bytes, molecule: Callable[[], Chem.Mol]) -> RawFeatures:
+    raw = read_fast(data, molecule) if layout_is_known() else None
+    return read_slow(molecule()) if raw is None else raw
 
 
 def _assemble(raw: Sequence[RawFeatures], errors: list[str | None]) -> MoleculeGraphs:

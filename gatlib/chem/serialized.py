@@ -20,7 +20,8 @@ everything. What is refused goes the slow way, with the same result.
 """
 
 import re
-from collections.abc import Iterable
+import struct
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import chain, islice
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from gatlib.chem.ogb_tables import atom_features, bond_features
 
 DEGREE, IN_RING = 2, 8  # columns of the 9 atom features
 
+_COUNTS = struct.Struct("<ii")
 _FIRST_ATOM = 30
 
 
@@ -84,18 +86,29 @@ class RawFeatures(NamedTuple):
     ring_atoms: NDArray[np.integer]
 
 
-def read_fast(mol: Chem.Mol) -> RawFeatures | None:
-    """The features of ``mol`` from its serialisation, or None if it has to go the slow way."""
-    num_atoms, num_bonds = mol.GetNumAtoms(), mol.GetNumBonds()
+def serialize(mol: Chem.Mol) -> bytes:
+    """RDKit's serialisation, without properties."""
+    return mol.ToBinary(0)
+
+
+def read_fast(data: bytes, molecule: Callable[[], Chem.Mol]) -> RawFeatures | None:
+    """The features of a molecule from its serialisation, or None if it has to go the slow way.
+
+    Args:
+        data: the serialisation.
+        molecule: gives the molecule itself; called when a record is met for the first time.
+    """
+    num_atoms, num_bonds = _COUNTS.unpack_from(data, 20)
     index_size = 1 if num_atoms <= 255 else 4
-    data = mol.ToBinary(0)
 
     # 1. Atoms. The search skips a record that does not match, so what it found must stand there without gaps.
     records = [match[0] for match in islice(_ATOM.finditer(data, _FIRST_ATOM), num_atoms)]
     found = b"".join(records)
     if len(records) < num_atoms or not data.startswith(found, _FIRST_ATOM):
         return None
-    atoms = [_atom_meaning.get(record) or _learn_atom(mol, index, record) for index, record in enumerate(records)]
+    atoms = [
+        _atom_meaning.get(record) or _learn_atom(molecule(), index, record) for index, record in enumerate(records)
+    ]
 
     # 2. Bonds.
     first_bond = _FIRST_ATOM + len(found) + 1
@@ -104,7 +117,7 @@ def read_fast(mol: Chem.Mol) -> RawFeatures | None:
     if len(groups) < num_bonds or not data.startswith(found, first_bond):
         return None
     kinds = [plain or stereo for _, plain, stereo, _ in groups]
-    bonds = [_bond_meaning.get(kind) or _learn_bond(mol, index, kind) for index, kind in enumerate(kinds)]
+    bonds = [_bond_meaning.get(kind) or _learn_bond(molecule(), index, kind) for index, kind in enumerate(kinds)]
     ends = b"".join([group[0] for group in groups])
 
     # 3. Rings.
@@ -172,7 +185,7 @@ def layout_is_known() -> bool:
     """Whether the installed RDKit writes the layout that :func:`read_fast` cuts up."""
     try:
         return all(_agree(Chem.MolFromSmiles(smiles)) for smiles in _PROBES)
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, struct.error):
         return False
     finally:
         _atom_meaning.clear()
@@ -180,7 +193,7 @@ def layout_is_known() -> bool:
 
 
 def _agree(mol: Chem.Mol) -> bool:
-    fast, slow = read_fast(mol), read_slow(mol)
+    fast, slow = read_fast(serialize(mol), lambda: mol), read_slow(mol)
     if fast is None:
         return False
     atoms = bytearray(fast.atoms)

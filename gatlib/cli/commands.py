@@ -1,6 +1,7 @@
 """What the commands print around the library's calls."""
 
 import csv
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from gatlib.cli.tables import metrics_table, plain_table, predictions_table
 from gatlib.data.cards import TaskType
 from gatlib.errors import InputError
 
-_out = Console(highlight=False)
+# A pipe or a file has no width of its own, and a table must not be folded for it.
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 _err = Console(stderr=True, highlight=False)
 _PREVIEW_ROWS = 20
 
@@ -44,7 +46,7 @@ def _predict_words(smiles: Sequence[str], output: str | None, model: str) -> Non
             predictions.to_csv(path, index=False, float_format="%.5g")
     description = predictor.description
     rows = predictions.astype(object).where(predictions.notna(), "").values.tolist()
-    _print(predictions_table(smiles, [row[1:-1] for row in rows], description.tasks, _title(predictor)))
+    _out.print(predictions_table(smiles, [row[1:-1] for row in rows], description.tasks, _title(predictor)))
     _print_errors(smiles, [row[-1] for row in rows])
 
 
@@ -79,26 +81,18 @@ def _print_preview(path: Path, predictor: Any) -> None:
     label = next((names.index(name) for name in ("name", "compound", "id") if name in names), 0)
     labels = [row[label] for row in rows]
     first = len(header) - len(tasks) - 1
-    _print(predictions_table(labels, [row[first:-1] for row in rows], tasks, _title(predictor)))
+    _out.print(predictions_table(labels, [row[first:-1] for row in rows], tasks, _title(predictor)))
     _print_errors(labels, [row[-1] for row in rows])
 
 
 def _title(predictor: Any) -> str:
-    description = predictor.description
-    return (
-        f"{description.name}: {description.unit if description.task_type == 'regression' else 'probability of active'}"
-    )
+    return f"{predictor.description.name}: {predictor.description.unit}"
 
 
 def _print_errors(labels: Sequence[str], errors: Sequence[str]) -> None:
     for label, error in zip(labels, errors, strict=True):
         if error:
             _out.print(f"{label or '(blank)'}: {error}", style="yellow", markup=False, soft_wrap=True)
-
-
-def _print(table: Any) -> None:
-    # A pipe or a file has no width of its own; a table must not be folded for it.
-    _out.print(table, width=None if _out.is_terminal else 160)
 
 
 def train_command(
@@ -131,11 +125,14 @@ def train_command(
     else:
         trained = train_table(source, targets, task_type, recipe, output, smiles_column, progress=True)
     training = trained.description.training
-    _print(metrics_table(trained.metrics, f"{training.dataset}, {training.split} split"))
+    _out.print(metrics_table(trained.metrics, f"{training.dataset}, {training.split} split"))
     sizes = ", ".join(f"{count:,} {part}" for part, count in training.molecules.items())
-    _out.print(f"{sizes}; {trained.epochs} epochs in {trained.seconds:.0f} s; model in {output}", soft_wrap=True)
+    _out.print(
+        f"{sizes}; {trained.epochs} epochs in {trained.seconds:.0f} s; model in {output}", soft_wrap=True, markup=False
+    )
     if training.rejected:
-        _out.print(f"{training.rejected} rows set aside, see {output / 'rejected.csv'}", style="yellow", soft_wrap=True)
+        where = output / "rejected.csv"
+        _out.print(f"{training.rejected} rows set aside, see {where}", style="yellow", soft_wrap=True, markup=False)
 
 
 def evaluate_command(source: str, model: str, output: Path | None, smiles_column: str | None) -> None:
@@ -148,7 +145,7 @@ def evaluate_command(source: str, model: str, output: Path | None, smiles_column
     if output is not None:
         with atomic_path(output) as path:
             evaluation.metrics.to_csv(path, index=False)
-    _print(metrics_table(evaluation.metrics, f"{model} on {source}"))
+    _out.print(metrics_table(evaluation.metrics, f"{model} on {source}"))
     _out.print(f"{evaluation.rows:,} rows, {evaluation.errors} of them without a prediction", soft_wrap=True)
     if evaluation.missing_tasks:
         _out.print(f"not in the table: {', '.join(evaluation.missing_tasks)}", soft_wrap=True, markup=False)
@@ -175,7 +172,7 @@ def models_command() -> None:
                 str(folder / "README.md"),
             )
         )
-    _print(plain_table(("model", "tasks", "trained on", "mean score", "size", "card"), rows))
+    _out.print(plain_table(("model", "tasks", "trained on", "mean score", "size", "card"), rows))
 
 
 def datasets_command(data_dir: Path | None) -> None:
@@ -193,4 +190,4 @@ def datasets_command(data_dir: Path | None) -> None:
         rows.append(
             (name, card.title, f"{card.num_rows:,}", f"{len(card.tasks)} ({card.task_type})", card.metric, where)
         )
-    _print(plain_table(("data set", "what", "rows", "tasks", "metric", "file"), rows))
+    _out.print(plain_table(("data set", "what", "rows", "tasks", "metric", "file"), rows))

@@ -136,6 +136,8 @@ def main() -> None:
     """Run the command; bad input ends it with one sentence and exit code 2."""
     from gatlib.errors import InputError
 
+    # What the terminal cannot show must not stop a run.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
     except InputError as error:

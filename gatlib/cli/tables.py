@@ -19,7 +19,7 @@ def predictions_table(
         rows = [(task, _number(value)) for task, value in zip(tasks, values[0], strict=True)]
         return plain_table(("task", _shortened(labels[0])), rows, title)
     headers = [_folded(task) if len(tasks) > 3 else task for task in tasks]
-    table = Table(title=title, box=SIMPLE, padding=(0, 0, 0, 1), title_justify="left")
+    table = Table(title=Text(title), box=SIMPLE, padding=(0, 0, 0, 1), title_justify="left")
     table.add_column("molecule", no_wrap=True, overflow="ellipsis", max_width=_LABEL_WIDTH)
     for header in headers:
         table.add_column(Text(header, justify="right"), justify="right", vertical="bottom", no_wrap=True)
@@ -39,7 +39,7 @@ def metrics_table(metrics: Any, title: str) -> Table:
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Table:
     """Text cells under a header."""
-    table = Table(title=title, box=SIMPLE, padding=(0, 1), title_justify="left")
+    table = Table(title=Text(title) if title else None, box=SIMPLE, padding=(0, 1), title_justify="left")
     for column in columns:
         table.add_column(Text(column), overflow="fold")
     for row in rows:

@@ -38,7 +38,8 @@ class DatasetCard(BaseModel):
     id_column: str | None = None
     task_type: TaskType
     tasks: list[Task] = Field(min_length=1)
-    unit: str
+    labels: str = Field(description="what a cell of a target column holds")
+    unit: str = Field(description="of a prediction")
     metric: Literal["roc_auc", "pr_auc", "rmse", "mae"]
     split: Literal["scaffold", "random"]
     known_flaws: list[str]

@@ -65,7 +65,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         InputError: when a packed file is broken.
     """
     try:
-        file: IO[bytes] = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[assignment] # noqa: SIM115
+        file: IO[bytes] = gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[assignment] # noqa: SIM115
     except FileNotFoundError:
         raise InputError(f"there is no file {path}: check the path") from None
     except IsADirectoryError:
@@ -100,18 +100,23 @@ def _download(card: DatasetCard, folder: Path) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the block ends without an error.
 
+    What is no file, ``/dev/null`` or a pipe, is written to directly.
+
     Raises:
-        InputError: at once, when ``path`` cannot be written.
+        InputError: when ``path`` cannot be written, mostly at once.
     """
-    partial = path.with_name(path.name + ".partial")
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder")
     try:
-        partial.touch()
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        partial = path.with_name(path.name + ".partial")
+        try:
+            partial.touch()
+            yield partial
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

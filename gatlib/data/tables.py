@@ -79,22 +79,24 @@ def _read(file: IO[bytes], name: str, smiles_column: str | None, is_list: bool |
     # Bytes that are not UTF-8 go through unchanged: they are only copied from input to output.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     first = text.readline()
+    if not first:
+        raise InputError(f"{name} is empty")
     if first.startswith(_BYTE_ORDER_MARKS_16):
         raise InputError(f"{name} is UTF-16 text: save it as UTF-8")
     if is_list is None:
         is_list = smiles_column is None and _find(_cells(first), SMILES_COLUMNS) is None
-    lines = chain([first], text) if first else iter(())
+    lines = chain([first], text)
     table = _read_list(lines, name) if is_list else _read_csv(lines, name, smiles_column)
     row = next(table.rows, None)
     if row is None:
-        raise InputError(f"{name} has a header but no rows" if first.strip() else f"{name} is empty")
+        raise InputError(f"{name} has a header but no rows")
     return replace(table, rows=chain([row], table.rows))
 
 
 def _read_list(lines: Iterator[str], name: str) -> SmilesTable:
     first = next(lines, "")
     has_header = bool(first.split()) and _find(first.split()[:1], SMILES_COLUMNS) is not None
-    if first and not has_header:
+    if not has_header:
         lines = chain([first], lines)
     return SmilesTable(name, ["smiles", "name"], 0, (_list_row(line) for line in lines))
 
@@ -109,7 +111,7 @@ def _read_csv(lines: Iterator[str], name: str, smiles_column: str | None) -> Smi
     reader = csv.reader(lines)
     columns = next(reader, [])
     if not any(column.strip() for column in columns):
-        raise InputError(f"{name} is empty" if not columns else f"{name} has no column names in its first line")
+        raise InputError(f"{name} has no column names in its first line")
     wanted = SMILES_COLUMNS if smiles_column is None else (smiles_column,)
     index = _find(columns, wanted)
     if index is None:

@@ -8,6 +8,7 @@ nothing twice.
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import torch
@@ -40,53 +41,59 @@ def edge_attention(
     The arguments are taken as valid: the functional front door has checked them.
     """
     source, target = edge_index
-    num_edges = source.numel()
     (num_targets, heads, key_channels), (num_sources, _, channels) = query.shape, value.shape
+    width, num_nodes = heads * max(key_channels, channels), max(num_sources, num_targets)
+    chunks = _chunks_of_edges(source.numel(), width, num_nodes)
 
     # Half precision is for storage: sums over a thousand neighbours need float32.
-    dtype = _promote(query, key, value)
-    weight_dtype = _promote(query, key, *([] if att is None else [att]))
-    dtype = torch.promote_types(dtype, weight_dtype)
+    weight_dtype = _promote(query, key) if att is None else _promote(query, key, att)
+    dtype = torch.promote_types(weight_dtype, value.dtype)
     wide = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
-    def project_edges(edges: slice) -> Tensor:  # [chunk, H, K]
+    def gather_source(nodes: Tensor, start: int, stop: int) -> Tensor:  # [chunk, H, K or C]
+        return nodes.index_select(0, source[start:stop]).to(wide)
+
+    def project_edges(start: int, stop: int) -> Tensor:  # [chunk, H, K]
         assert edge_attr is not None
         assert edge_weight is not None
-        return F.linear(edge_attr[edges], edge_weight).view(-1, heads, key_channels).to(wide)
+        return F.linear(edge_attr[start:stop], edge_weight).view(-1, heads, key_channels).to(wide)
 
-    def score_edges(edges: slice) -> Tensor:  # [chunk, H]
-        query_i = query.index_select(0, target[edges]).to(wide)
-        key_j = key.index_select(0, source[edges]).to(wide)
+    if len(chunks) == 1 and not torch.compiler.is_compiling():
+        # What scores and messages have in common is made once; several chunks could share it only by holding it,
+        # and a graph compiler finds it by itself.
+        gather_source, project_edges = cache(gather_source), cache(project_edges)
+
+    def score_edges(start: int, stop: int) -> Tensor:  # [chunk, H]
+        query_i = query.index_select(0, target[start:stop]).to(wide)
+        key_j = gather_source(key, start, stop)
         if score == "dot":
             if edge_attr is not None:
-                key_j = key_j + project_edges(edges)
+                key_j = key_j + project_edges(start, stop)
             return (query_i * key_j).sum(dim=-1) / math.sqrt(key_channels)
         hidden = query_i + key_j
         if edge_attr is not None:
-            hidden = hidden + project_edges(edges)
+            hidden = hidden + project_edges(start, stop)
         hidden = F.leaky_relu(hidden, negative_slope)
         return hidden.squeeze(-1) if att is None else (hidden * att).sum(dim=-1)
 
-    def weigh_values(edges: slice) -> Tensor:  # [chunk, H, C]
-        value_j = value.index_select(0, source[edges]).to(wide)
+    def weigh_values(start: int, stop: int) -> Tensor:  # [chunk, H, C]
+        value_j = gather_source(value, start, stop)
         if score == "dot" and edge_attr is not None:
-            value_j = value_j + project_edges(edges)
-        return weights[edges].unsqueeze(-1) * value_j
+            value_j = value_j + project_edges(start, stop)
+        return weights[start:stop].unsqueeze(-1) * value_j
 
     # 1. One score per edge and head.
-    num_nodes = max(num_sources, num_targets)
-    chunks = _chunks_of_edges(num_edges, heads * key_channels, num_nodes)
-    scores = torch.cat([_recomputed(score_edges, edges, chunks) for edges in chunks])
+    scores = torch.cat([_recomputed(score_edges, chunk, chunks) for chunk in chunks])
 
     # 2. A softmax over the incoming edges of every target node.
-    weights = _softmax(scores, target, num_targets)
-    weights = F.dropout(weights, dropout)
+    weights = F.dropout(_softmax(scores, target, num_targets), dropout)
 
     # 3. The weighted sum of the values.
     out = value.new_zeros(num_targets, heads, channels, dtype=wide)
-    chunks = _chunks_of_edges(num_edges, heads * channels, num_nodes)
-    for edges in chunks:
-        out.index_add_(0, target[edges], _recomputed(weigh_values, edges, chunks))
+    for start, stop in chunks:
+        messages = _recomputed(weigh_values, (start, stop), chunks)
+        # Not `index_add_`: for its backward pass that would save the messages, merely to know their shape.
+        out.scatter_add_(0, target[start:stop].view(-1, 1, 1).expand_as(messages), messages)
     return out.to(dtype), weights.to(weight_dtype)
 
 
@@ -95,29 +102,32 @@ def _softmax(scores: Tensor, target: Tensor, num_targets: int) -> Tensor:
     shape = (num_targets, scores.size(1))
     # The maximum cancels out of the quotient, so no gradient need flow through it.
     index = target.unsqueeze(-1).expand_as(scores)
-    highest = scores.new_zeros(shape)
-    highest.scatter_reduce_(0, index, scores.detach(), reduce="amax", include_self=False)
+    highest = scores.new_full(shape, -math.inf).scatter_reduce_(0, index, scores.detach(), reduce="amax")
     numerator = (scores - highest.index_select(0, target)).exp()
-    denominator = scores.new_zeros(shape).index_add_(0, target, numerator)
+    denominator = scores.new_zeros(shape).scatter_add_(0, index, numerator)
     return numerator / denominator.index_select(0, target)
 
 
-def _chunks_of_edges(num_edges: int, width: int, num_nodes: int) -> list[slice]:
-    """Cuts the edges so that one chunk of [edges, width] has about `CHUNK_ELEMENTS` elements.
+def _chunks_of_edges(num_edges: int, width: int, num_nodes: int) -> list[tuple[int, int]]:
+    """Cuts the edges into spans so that one chunk of [edges, width] has about `CHUNK_ELEMENTS` elements.
 
     The backward pass of every chunk writes gradients the size of the node tensors, so a chunk of fewer edges
     than there are nodes would cost time and save no memory.
     """
     step = max(CHUNK_ELEMENTS // max(width, 1), num_nodes, 1)
-    return [slice(start, start + step) for start in range(0, max(num_edges, 1), step)]
+    return [(start, min(start + step, num_edges)) for start in range(0, max(num_edges, 1), step)]
 
 
-def _recomputed(function: Callable[[slice], Tensor], edges: slice, chunks: list[slice]) -> Tensor:
-    """Calls `function(edges)`; if there are several chunks, saves nothing inside for the backward pass."""
+def _recomputed(
+    function: Callable[[int, int], Tensor],
+    chunk: tuple[int, int],
+    chunks: list[tuple[int, int]],
+) -> Tensor:
+    """Calls `function(*chunk)`; if there are several chunks, saves nothing inside for the backward pass."""
     if len(chunks) == 1:
-        return function(edges)
+        return function(*chunk)
     # No chunk draws random numbers, so there is no generator state to keep.
-    out: Tensor = checkpoint(function, edges, use_reentrant=False, preserve_rng_state=False)
+    out: Tensor = checkpoint(function, *chunk, use_reentrant=False, preserve_rng_state=False)
     return out
 
 

@@ -16,7 +16,7 @@ class EpochLog(lightning.Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_fit_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         if trainer.current_epoch == 0:
             self.path.unlink(missing_ok=True)
         elif self.path.exists():  # epochs after the last checkpoint are run again

@@ -23,7 +23,7 @@ from gatlib.data.batches import GraphBatches
 from gatlib.data.cards import TaskType
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
-from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_with_mean
+from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_per_task, metrics_with_mean
 from gatlib.models import GraphAttentionNetwork
 from gatlib.training.epoch_log import EpochLog, plot_learning_curve, quiet_lightning
 from gatlib.training.model_card import write_model_card
@@ -85,16 +85,19 @@ def fit(
         progress: show a progress bar.
 
     Raises:
-        InputError: the folder cannot take the model, or holds an unfinished run of another recipe or data set.
+        InputError: the folder cannot take the model, or holds an unfinished run of another recipe or data set; there
+            is nothing to learn from or to choose an epoch by; the training diverged.
     """
+    _check_labels(molecules, split)
+    scale = _target_scale(molecules, split)
     check_output_folder(folder)
     state = folder / _STATE
     _same_run(state / "run.json", {"recipe": recipe.model_dump(), "source": molecules.source, "tasks": molecules.tasks})
     rejected = molecules.rejected()
     if len(rejected):
-        rejected.to_csv(folder / "rejected.csv", index=False)
+        # Bytes that are not UTF-8 leave as they came; see gatlib.data.tables.
+        rejected.to_csv(folder / "rejected.csv", index=False, errors="surrogateescape")
 
-    scale = _target_scale(molecules, split)
     network, epochs, seconds = _train(molecules, split, recipe, scale, folder, progress)
 
     parts = {"valid": split.valid, "test": split.test}
@@ -161,6 +164,19 @@ def _same_run(path: Path, settings: dict[str, object]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def _check_labels(molecules: LabelledMolecules, split: Split) -> None:
+    """Refuse labels from which nothing can be learned, or no epoch chosen."""
+    lacking = "both classes of any target" if molecules.task_type == "classification" else "a label"
+    for part, rows in (("training", split.train), ("validation", split.valid)):
+        known = molecules.targets[rows]
+        per_task = metrics_per_task(known, np.zeros_like(known), molecules.tasks, molecules.task_type)
+        if per_task[METRICS[molecules.task_type][0]].isna().all():
+            raise InputError(
+                f"{molecules.source}: the {len(rows)} {part} rows do not hold {lacking}: "
+                "split in another way (--split random, --seed, or a column)"
+            )
+
+
 def _target_scale(molecules: LabelledMolecules, split: Split) -> Scale:
     """Values are learned with mean 0 and standard deviation 1 over the training rows, classes as they are."""
     tasks = len(molecules.tasks)
@@ -189,14 +205,14 @@ def _train(
         filename="best",
         monitor=module.monitored,
         mode="max" if score in HIGHER_IS_BETTER else "min",
-        save_last=True,
         enable_version_counter=False,
     )
+    last = ModelCheckpoint(state, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     stop = EarlyStopping(module.monitored, mode=best.mode, patience=recipe.patience, check_finite=False)
-    callbacks: list[lightning.Callback] = [stop, EpochLog(folder / "training_log.csv"), best]
+    callbacks: list[lightning.Callback] = [stop, EpochLog(folder / "training_log.csv"), best, last]
     if progress:
         callbacks.append(RichProgressBar(leave=False))
-    last = state / "last.ckpt"
+    unfinished = state / "last.ckpt"
     started = time.perf_counter()
     with quiet_lightning():
         trainer = lightning.Trainer(
@@ -214,10 +230,13 @@ def _train(
             module,
             training_loader(data["train"], recipe),
             evaluation_loader(data["valid"]),
-            ckpt_path=str(last) if last.exists() else None,
+            ckpt_path=str(unfinished) if unfinished.exists() else None,
             weights_only=True,
         )
     seconds = time.perf_counter() - started
+    if best.best_model_score is None or not best.best_model_score.isfinite():
+        shutil.rmtree(state)
+        raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
     weights = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     module.load_state_dict(weights)
     return network.cpu(), trainer.current_epoch, seconds

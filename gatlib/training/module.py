@@ -99,9 +99,9 @@ class TrainingModule(lightning.LightningModule):
         """The logged score that chooses the best epoch."""
         return f"valid_{METRICS[self.task_type][0]}"
 
-    def on_train_epoch_start(self) -> None:
-        # Dropout, too, depends on the seed and the epoch alone.
-        torch.manual_seed(1_000_003 * self.recipe.seed + self.current_epoch)
+    def on_train_batch_start(self, batch: Data, batch_idx: int) -> None:
+        # Dropout depends on the seed and the step alone, so that a resumed run draws the same.
+        torch.manual_seed(1_000_003 * self.recipe.seed + self.global_step)
 
     def training_step(self, batch: Data, _: int) -> Tensor:
         loss = masked_loss(self.network.predict(batch), (batch.y - self.mean) / self.std, self.task_type)

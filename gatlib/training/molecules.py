@@ -90,13 +90,13 @@ def split_molecules(molecules: LabelledMolecules, split: str, seed: int) -> Spli
         InputError: no such column, or a part without molecules.
     """
     usable = [error is None for error in molecules.graphs.errors]
-    if split in molecules.columns:
+    keys = {"scaffold": murcko_scaffold, "random": canonical_smiles}
+    if split not in keys:
+        if split not in molecules.columns:
+            raise InputError(f"split {split!r} is neither scaffold, random, nor a column of {molecules.source}")
         index = molecules.columns.index(split)
         values = [cells[index] if use else "" for cells, use in zip(molecules.cells, usable, strict=True)]
         return column_split(values, split)
-    keys = {"scaffold": murcko_scaffold, "random": canonical_smiles}
-    if split not in keys:
-        raise InputError(f"split {split!r} is neither scaffold, random, nor a column of {molecules.source}")
     of_row = [keys[split](text) if use else None for text, use in zip(molecules.smiles, usable, strict=True)]
     result = scaffold_split(of_row) if split == "scaffold" else random_split(of_row, seed)
     empty = [name for name, rows in result.parts().items() if len(rows) == 0]

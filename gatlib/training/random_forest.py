@@ -9,7 +9,7 @@ from gatlib.chem import parse
 from gatlib.data.splits import Split
 from gatlib.training.molecules import LabelledMolecules
 
-RADIUS, NUM_BITS, NUM_TREES = 2, 2048, 500
+RADIUS, NUM_BITS, NUM_TREES = 2, 2048, 100
 
 
 def morgan_counts(molecules: LabelledMolecules) -> NDArray[np.uint16]:
@@ -25,9 +25,7 @@ def morgan_counts(molecules: LabelledMolecules) -> NDArray[np.uint16]:
     return counts
 
 
-def random_forest_predictions(
-    molecules: LabelledMolecules, split: Split, seed: int
-) -> dict[str, NDArray[np.float64]]:
+def random_forest_predictions(molecules: LabelledMolecules, split: Split, seed: int) -> dict[str, NDArray[np.float64]]:
     """Predictions for valid and test of one forest per task, trained on the known labels of train.
 
     A task with one class in train is predicted as that class.

@@ -6,7 +6,7 @@ from pathlib import Path
 from gatlib.data.cards import TaskType, load_card
 from gatlib.data.files import dataset_file
 from gatlib.errors import InputError
-from gatlib.training.fit import Trained, check_output_folder, fit
+from gatlib.training.fit import Trained, fit
 from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
 from gatlib.training.recipe import Recipe
 
@@ -31,7 +31,6 @@ def train_dataset(recipe: Recipe, folder: Path, data_dir: Path | None = None, pr
     if recipe.dataset is None:
         raise InputError("the recipe names no dataset: add a line 'dataset: tox21', or give a table with -i")
     card = load_card(recipe.dataset)
-    check_output_folder(folder)
     molecules = read_dataset(recipe.dataset, data_dir)
     split = split_molecules(molecules, recipe.split, recipe.seed)
     return fit(molecules, split, recipe, folder, name=recipe.dataset, unit=card.unit, progress=progress)
