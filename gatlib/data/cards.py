@@ -51,7 +51,7 @@ class DatasetCard(BaseModel):
 
 def cards_dir() -> Path:
     """The folder of the cards: inside the installed package, or ``datasets/`` of a source checkout."""
-    installed = Path(__file__).parent / "cards"
+    installed = Path(__file__).parents[1] / "datasets"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "datasets"
 
 

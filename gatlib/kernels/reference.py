@@ -100,8 +100,8 @@ def edge_attention(
 def _softmax(scores: Tensor, target: Tensor, num_targets: int) -> Tensor:
     """Softmax of the scores [E, H] over the edges that share a target node."""
     shape = (num_targets, scores.size(1))
-    # The maximum cancels out of the quotient, so no gradient need flow through it.
     index = target.unsqueeze(-1).expand_as(scores)
+    # The maximum cancels out of the quotient, so no gradient need flow through it.
     highest = scores.new_full(shape, -math.inf).scatter_reduce_(0, index, scores.detach(), reduce="amax")
     numerator = (scores - highest.index_select(0, target)).exp()
     denominator = scores.new_zeros(shape).scatter_add_(0, index, numerator)

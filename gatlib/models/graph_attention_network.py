@@ -42,6 +42,8 @@ class FeatureEmbedding(nn.Module):
     Source: OGB's atom and bond encoders (Hu et al., NeurIPS 2020).
     """
 
+    offsets: Tensor
+
     def __init__(self, dims: Sequence[int], channels: int) -> None:
         super().__init__()
         self.embedding = nn.EmbeddingBag(sum(dims), channels, mode="sum")
@@ -88,11 +90,12 @@ class AttentionBlock(nn.Module):
 
 
 def _conv(settings: Architecture) -> nn.Module:
-    channels, heads = settings.hidden_channels, settings.heads
-    if settings.conv == "transformer":
-        return TransformerConv(channels, channels // heads, heads, edge_dim=settings.edge_channels)
-    layer = {"gat": GATConv, "gatv2": GATv2Conv}[settings.conv]
-    return layer(channels, channels // heads, heads, edge_dim=settings.edge_channels, add_self_loops=False)
+    channels, heads, edge_dim = settings.hidden_channels, settings.heads, settings.edge_channels
+    if settings.conv == "gat":
+        return GATConv(channels, channels // heads, heads, edge_dim=edge_dim, add_self_loops=False)
+    if settings.conv == "gatv2":
+        return GATv2Conv(channels, channels // heads, heads, edge_dim=edge_dim, add_self_loops=False)
+    return TransformerConv(channels, channels // heads, heads, edge_dim=edge_dim)
 
 
 class GraphAttentionNetwork(nn.Module):

@@ -89,8 +89,8 @@ def edge_attention(
         query: What the target nodes ask.
         key: What the source nodes answer.
         value: What the source nodes send.
-        edge_index: Row 0 holds the source :math:`j`, row 1 the target :math:`i` of every edge. Parallel edges
-            each count; self-loops are edges like any other.
+        edge_index: Row 0 holds the source :math:`j`, row 1 the target :math:`i` of every edge, as int64 (int32 is
+            converted). Parallel edges each count; self-loops are edges like any other.
         score: How a query and a key become a score.
         att: The vector :math:`\mathbf{a}` of ``"additive-dynamic"``.
         edge_attr: Raw edge features; given together with `edge_weight`.

@@ -31,7 +31,8 @@ class LabelledMolecules:
     def rejected(self) -> pd.DataFrame:
         """The rows without a graph as they stand in the table, with the number of the data row and the reason."""
         rows = [row for row, error in enumerate(self.graphs.errors) if error is not None]
-        table = pd.DataFrame([self.cells[row] for row in rows], columns=self.columns)
+        columns = pd.Index(self.columns, dtype=object)  # not str: it may hold bytes that are not UTF-8
+        table = pd.DataFrame([self.cells[row] for row in rows], columns=columns, dtype=object)
         table.insert(0, "row", [row + 1 for row in rows], allow_duplicates=True)
         table.insert(len(table.columns), "error", [self.graphs.errors[row] for row in rows], allow_duplicates=True)
         return table

@@ -46,8 +46,8 @@ def test_the_largest_scaffold_groups_are_learned_from() -> None:
 
 
 def test_a_scaffold_group_too_large_for_train_goes_to_test() -> None:
-    split = scaffold_split(["a"] * 9 + ["b"])
-    assert [rows.tolist() for rows in split.parts().values()] == [[9], [], list(range(9))]
+    split = scaffold_split(["a"] * 10 + ["b"])
+    assert [rows.tolist() for rows in split.parts().values()] == [[10], [], list(range(10))]
 
 
 def test_a_random_split_depends_on_its_seed_alone() -> None:

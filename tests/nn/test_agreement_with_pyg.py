@@ -1,6 +1,5 @@
 """Change one import line, and nothing changes: our layers against those of `torch_geometric.nn`."""
 
-import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +10,6 @@ import torch
 import torch_geometric.nn as pyg
 from torch import Tensor
 from torch_geometric import EdgeIndex
-from torch_geometric.explain import Explainer, GNNExplainer
-from torch_geometric.explain.algorithm import AttentionExplainer
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csr_tensor
 
 import gatlib.nn
@@ -386,45 +383,3 @@ def test_transformer_adds_raw_edge_features_without_edge_dim() -> None:
     layers = pair(TRANSFORMER, FEATURES, CHANNELS, heads=HEADS)
     leaves = [random(NUM_NODES, FEATURES), random(NUM_EDGES, 1, CHANNELS)]
     assert_same(*layers, lambda layer, x, e: layer(x, EDGES, e), leaves)
-
-
-class Net(torch.nn.Module):
-    def __init__(self, conv: torch.nn.Module) -> None:
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.conv(x, edge_index)
-
-
-@pytest.mark.parametrize("algorithm", [AttentionExplainer, lambda: GNNExplainer(epochs=3)], ids=["attention", "GNN"])
-@pytest.mark.parametrize("name", LAYERS)
-def test_explainers_say_the_same(name: str, algorithm: Callable[[], Any]) -> None:
-    x, masks = random(NUM_NODES, FEATURES).float(), []
-    for layer in pair(name, FEATURES, CHANNELS, heads=HEADS, dtype=torch.float32):
-        explainer = Explainer(
-            Net(layer),
-            algorithm(),
-            explanation_type="model",
-            edge_mask_type="object",
-            model_config={"mode": "regression", "task_level": "node", "return_type": "raw"},
-        )
-        torch.manual_seed(0)
-        masks.append(explainer(x, EDGES).edge_mask)
-    torch.testing.assert_close(masks[1], masks[0])
-    assert masks[0].any()
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_to_hetero_and_deepcopy(name: str) -> None:
-    metadata = (["a", "b"], [("a", "to", "b"), ("b", "back", "a")])
-    options = {} if name == TRANSFORMER else {"add_self_loops": False}
-    x = {"a": random(5, FEATURES), "b": random(4, FEATURES)}
-    edges = {metadata[1][0]: BIPARTITE_EDGES, metadata[1][1]: BIPARTITE_EDGES.flip(0)}
-    outputs = []
-    for layer in pair(name, (FEATURES, FEATURES), CHANNELS, heads=HEADS, **options):
-        torch.manual_seed(1)
-        net = copy.deepcopy(pyg.to_hetero(Net(layer), metadata)).double()
-        outputs.append(net(x, edges))
-    for node_type in metadata[0]:
-        torch.testing.assert_close(outputs[1][node_type], outputs[0][node_type])

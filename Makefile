@@ -1,0 +1,40 @@
+# Two commands that need nothing but git, make and Python 3.11 or newer:
+#   make demo   predict a dozen well-known compounds with the bundled model
+#   make test   lint, types and all tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint experiments clean
+
+demo: $(VENV)/.gatlib
+	$(BIN)/gatlib predict --input experiments/demo/compounds.csv --output predictions.csv
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.gatlib-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+experiments: $(VENV)/.gatlib
+	$(BIN)/python experiments/tox21/run.py
+	$(BIN)/python experiments/tables.py
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "gatlib needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.gatlib: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.gatlib-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/.gatlib
+
+clean:
+	rm -rf $(VENV) predictions.csv

@@ -1,0 +1,82 @@
+"""Data set cards: all valid, and true of their files."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gatlib.data import cards
+from gatlib.data.cards import card_names, load_card
+from gatlib.data.files import data_dir as chosen_data_dir
+from gatlib.data.files import dataset_file, find_file, open_bytes
+from gatlib.data.tables import open_table, target_values
+from gatlib.errors import InputError
+
+TOX21 = "tox21"
+
+
+@pytest.mark.parametrize("name", card_names())
+def test_a_card_is_valid_and_named_like_its_file(name: str) -> None:
+    card = load_card(name)
+    assert card.name == name
+    assert len(set(card.targets)) == len(card.tasks)
+    assert all(url.startswith("https://") for url in card.urls)
+    assert card.known_flaws
+
+
+def test_every_card_is_true_of_its_file(data_dir: Path) -> None:
+    checked = 0
+    for name in card_names():
+        card = load_card(name)
+        if find_file(card, data_dir) is None:
+            continue
+        checked += 1
+        with open_table(str(dataset_file(card, data_dir)), card.smiles_column) as table:
+            rows = list(table.rows)
+        assert len(rows) == card.num_rows, name
+        assert all(row.problem is None for row in rows), name
+        assert card.smiles_column == table.columns[table.smiles_index], name
+        assert card.id_column is None or card.id_column in table.columns, name
+        values = target_values([row.cells for row in rows], table, card.targets, card.task_type)
+        assert not np.isnan(values).all(axis=0).any(), name
+    assert checked > 0, "no card has its file there"
+
+
+def test_a_cards_checksum_is_of_the_unpacked_file(data_dir: Path) -> None:
+    card = load_card(TOX21)
+    path = find_file(card, data_dir)
+    assert path is not None
+    with open_bytes(path) as file:
+        assert hashlib.sha256(file.read()).hexdigest() == card.sha256
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(InputError, match=r"there is no data set 'tox12'; there are: .*tox21"):
+        load_card("tox12")
+    with pytest.raises(InputError, match="there is no data set"):
+        load_card("../tox21")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("unit:", "units:"), "unknown key 'units'|key 'unit' is missing"),
+        (("task_type: classification", "task_type: ranking"), "key 'task_type': .*found 'ranking'"),
+        (("sha256: 7d", "sha256: 7"), "key 'sha256': String should match pattern"),
+    ],
+    ids=["an unknown key", "an unknown task type", "a short checksum"],
+)
+def test_a_faulty_card_is_refused(
+    change: tuple[str, str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (cards.cards_dir() / f"{TOX21}.yaml").read_text(encoding="utf-8")
+    assert change[0] in text
+    (tmp_path / f"{TOX21}.yaml").write_text(text.replace(*change), encoding="utf-8")
+    monkeypatch.setattr(cards, "cards_dir", lambda: tmp_path)
+    with pytest.raises(InputError, match=reason):
+        load_card(TOX21)
+
+
+def test_the_tests_data_folder_is_the_one_the_library_uses(data_dir: Path) -> None:
+    assert chosen_data_dir() == data_dir

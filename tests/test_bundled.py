@@ -1,0 +1,54 @@
+"""The models that come with the package: whole, as good as their cards say, and sensible."""
+
+import math
+
+import pytest
+
+from gatlib.checkpoint import bundled_models, model_folder, read_description
+from gatlib.metrics import mean_metrics, metrics_per_task
+from gatlib.predictor import DEFAULT_MODEL, Predictor
+
+ETHINYLESTRADIOL = "C[C@]12CC[C@H]3[C@@H](CCc4cc(O)ccc34)[C@@H]1CC[C@@]2(O)C#C"
+BENZO_A_PYRENE = "c1ccc2c(c1)cc1ccc3cccc4ccc2c1c34"
+
+
+def test_the_default_model_is_bundled():
+    assert DEFAULT_MODEL in bundled_models()
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_every_bundled_model_loads_has_a_card_and_is_small(name):
+    folder = model_folder(name)
+    Predictor.load(name)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    description = read_description(folder)
+    assert all(task in card for task in description.tasks)
+    assert "licence" in card
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "README.md"}
+
+
+def test_tox21_knows_an_oestrogen_and_a_dioxin_like_compound_from_alcohol():
+    table = Predictor.load("tox21").predict(["CCO", ETHINYLESTRADIOL, BENZO_A_PYRENE]).set_index("smiles")
+    assert table.loc[ETHINYLESTRADIOL, "NR-ER_pred"] > 0.5 > table.loc["CCO", "NR-ER_pred"]
+    assert table.loc[BENZO_A_PYRENE, "NR-AhR_pred"] > 0.5 > table.loc["CCO", "NR-AhR_pred"]
+
+
+def test_tox21_scores_on_its_test_part_what_its_card_says(data_dir):
+    from gatlib.training.molecules import split_molecules
+    from gatlib.training.train import read_dataset
+
+    predictor = Predictor.load("tox21")
+    description = predictor.description
+    molecules = read_dataset("tox21", data_dir)
+    test = split_molecules(molecules, description.training.split, description.training.seed).test
+    predicted = predictor.predict([molecules.smiles[row] for row in test])[predictor.columns].to_numpy()
+    metrics = metrics_per_task(molecules.targets[test], predicted, description.tasks, "classification")
+    stated = description.metrics["test"]
+    for task, value in zip(metrics["task"], metrics["roc_auc"], strict=True):
+        if math.isnan(value):
+            assert stated[task]["roc_auc"] is None
+        else:
+            assert value == pytest.approx(stated[task]["roc_auc"], abs=2e-4)
+    assert mean_metrics(metrics, "classification")["roc_auc"] == pytest.approx(stated["mean"]["roc_auc"], abs=2e-4)
+    assert stated["mean"]["roc_auc"] > 0.7

@@ -1,0 +1,48 @@
+"""Metrics over the known labels, task by task."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gatlib.metrics import mean_metrics, metrics_per_task, metrics_with_mean
+
+NAN = math.nan
+
+
+def test_only_known_labels_count() -> None:
+    targets = np.array([[1, 0], [0, NAN], [1, 1], [NAN, 0]])
+    predictions = np.array([[0.9, 0.8], [0.2, 0.5], [0.1, 0.9], [0.0, 0.1]])
+    table = metrics_per_task(targets, predictions, ["a", "b"], "classification")
+    assert table[["task", "labels", "positives"]].values.tolist() == [["a", 3, 2], ["b", 3, 1]]
+    assert table["roc_auc"].tolist() == [0.5, 1.0]  # of the pairs 0.9 > 0.2 and 0.1 < 0.2, one is right
+    assert table["pr_auc"].tolist() == pytest.approx([0.5 * 1 + 0.5 * 2 / 3, 1.0])
+
+
+def test_the_errors_of_values_by_hand() -> None:
+    table = metrics_per_task(np.array([[1.0], [2.0], [3.0], [NAN]]), np.array([[1.0], [2.0], [6.0], [9.0]]), ["a"], "regression")  # fmt: skip
+    row = table.iloc[0]
+    assert (row["rmse"], row["mae"], row["r2"]) == pytest.approx((math.sqrt(3), 1.0, 1 - 9 / 2))
+
+
+@pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, NAN], [NAN, NAN, NAN]], ids=["ones", "zeros", "unknown"])
+def test_a_task_without_two_classes_has_no_ranking_and_no_part_in_the_mean(labels: list[float]) -> None:
+    targets = np.array([labels, [0, 1, 1]]).T
+    table = metrics_with_mean(targets, np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]), ["a", "b"], "classification")
+    assert math.isnan(table["roc_auc"][0])
+    assert table["roc_auc"][2] == table["roc_auc"][1] == 1.0
+    assert table["task"].tolist() == ["a", "b", "mean"]
+
+
+def test_a_single_value_has_an_error_and_no_r2() -> None:
+    table = metrics_per_task(np.array([[1.0], [NAN]]), np.array([[3.0], [0.0]]), ["a"], "regression")
+    assert (table["rmse"][0], table["mae"][0]) == (2.0, 2.0)
+    assert math.isnan(table["r2"][0])
+
+
+@pytest.mark.parametrize("task_type", ["classification", "regression"])
+def test_nothing_known_and_no_rows_and_no_number_give_nan(task_type: str) -> None:
+    one = np.array([[0.0], [1.0]])
+    for targets, predictions in [(one * NAN, one), (one[:0], one[:0]), (one, one * NAN), (one, np.full_like(one, math.inf))]:
+        table = metrics_per_task(targets, predictions, ["a"], task_type)
+        assert all(math.isnan(value) for value in mean_metrics(table, task_type).values())

@@ -1,0 +1,40 @@
+"""What the README shows is what happens."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", PYTHON_BLOCKS, ids=lambda code: code.split("\n")[0][:40])
+def test_the_python_of_the_readme_runs(code):
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_the_demo_prints_what_the_readme_shows(tmp_path):
+    shown = re.search(r"`make demo` prints\n\n```\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    command = [sys.executable, "-m", "gatlib.cli.main", "predict"]
+    command += ["--input", str(ROOT / "experiments/demo/compounds.csv"), "--output", "predictions.csv"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert words(run.stdout + run.stderr) == words(shown.group(1))
+
+
+def test_the_options_that_the_readme_uses_exist():
+    for line in re.findall(r"^\$? ?gatlib (\w+) (.*)$", README, re.MULTILINE):
+        command, rest = line
+        help_text = subprocess.run(
+            [sys.executable, "-m", "gatlib.cli.main", command, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for option in re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", rest.split("#")[0]):
+            assert option in help_text, f"gatlib {command} {option}"
+
+
+def words(text: str) -> list[str]:
+    return text.split()
