@@ -8,7 +8,7 @@ edited is refused before anything is built from it.
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,8 +17,8 @@ from gatlib.data.cards import TaskType
 from gatlib.errors import InputError, describe
 from gatlib.models import Architecture, GraphAttentionNetwork
 
-FORMAT_VERSION = 1
-FEATURIZATION = "ogb-v1"  # OGB's 9 atom and 3 bond features; a change of them is a new name
+FORMAT_VERSION: Final = 1
+FEATURIZATION: Final = "ogb-v1"  # OGB's 9 atom and 3 bond features; a change of them is a new name
 
 _BUNDLED = Path(__file__).parent / "bundled"
 

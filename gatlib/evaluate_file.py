@@ -46,8 +46,6 @@ def evaluate_file(predictor: Predictor, source: str, smiles_column: str | None =
     scored = np.array([error is None for error in predictions.errors])
     scored &= np.array([row.problem is None for row in rows])
     columns = [description.tasks.index(task) for task in tasks]
-    metrics = metrics_with_mean(
-        targets[scored], predictions.values[np.ix_(scored, columns)], tasks, description.task_type
-    )
+    metrics = metrics_with_mean(targets[scored], predictions.values[scored][:, columns], tasks, description.task_type)
     missing = [task for task in description.tasks if task not in tasks]
     return Evaluation(metrics, len(rows), int((~scored).sum()), missing)

@@ -10,7 +10,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from gatlib.checkpoint import _content_hash, _sha256, bundled_models, load_model, model_folder, read_description, save_model
+from gatlib.checkpoint import (
+    _content_hash,
+    _sha256,
+    bundled_models,
+    load_model,
+    model_folder,
+    read_description,
+    save_model,
+)
 from gatlib.errors import InputError
 
 Damage = Callable[[Path], object]
@@ -73,17 +81,26 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "an edited figure": (edit(lambda content: content["metrics"]["test"]["ring"].update(roc_auc=1.0)), "was changed"),
     "an unknown key": (edit(lambda content: content.update(x=1), sign=True), "unknown key 'x'"),
     "a missing key": (edit(lambda content: content.pop("unit"), sign=True), "key 'unit' is missing"),
-    "an unknown layer": (edit(lambda content: content["architecture"].update(conv="os"), sign=True), "architecture.conv"),
+    "an unknown layer": (
+        edit(lambda content: content["architecture"].update(conv="os"), sign=True),
+        "architecture.conv",
+    ),
     "other features": (edit(lambda content: content.update(featurization="v9"), sign=True), "key 'featurization'"),
     "a task too many": (edit(lambda content: content["tasks"].append("x"), sign=True), "must have the same length"),
-    "another width": (edit(lambda content: content["architecture"].update(heads=1, hidden_channels=8), sign=True), "do not fit the architecture"),
-    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "weights .* are missing: copy the folder again"),
+    "another width": (
+        edit(lambda content: content["architecture"].update(heads=1, hidden_channels=8), sign=True),
+        "do not fit the architecture",
+    ),
+    "no weights": (
+        lambda folder: (folder / "model.safetensors").unlink(),
+        "weights .* are missing: copy the folder again",
+    ),
     "no bytes": (cut("model.safetensors", 0), "weights .* are missing"),
     "half the weights": (cut("model.safetensors", 2000), "weights .* are not those that model.json describes"),
     "one bit": (flip_last_byte, "weights .* are not those that model.json describes"),
     "other weights": (other_weights, "weights .* do not fit the architecture"),
     "no safetensors": (no_safetensors, "weights .* do not fit the architecture"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE.values(), ids=DAMAGE)

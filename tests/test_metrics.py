@@ -20,7 +20,9 @@ def test_only_known_labels_count() -> None:
 
 
 def test_the_errors_of_values_by_hand() -> None:
-    table = metrics_per_task(np.array([[1.0], [2.0], [3.0], [NAN]]), np.array([[1.0], [2.0], [6.0], [9.0]]), ["a"], "regression")  # fmt: skip
+    table = metrics_per_task(
+        np.array([[1.0], [2.0], [3.0], [NAN]]), np.array([[1.0], [2.0], [6.0], [9.0]]), ["a"], "regression"
+    )
     row = table.iloc[0]
     assert (row["rmse"], row["mae"], row["r2"]) == pytest.approx((math.sqrt(3), 1.0, 1 - 9 / 2))
 
@@ -43,6 +45,11 @@ def test_a_single_value_has_an_error_and_no_r2() -> None:
 @pytest.mark.parametrize("task_type", ["classification", "regression"])
 def test_nothing_known_and_no_rows_and_no_number_give_nan(task_type: str) -> None:
     one = np.array([[0.0], [1.0]])
-    for targets, predictions in [(one * NAN, one), (one[:0], one[:0]), (one, one * NAN), (one, np.full_like(one, math.inf))]:
+    for targets, predictions in [
+        (one * NAN, one),
+        (one[:0], one[:0]),
+        (one, one * NAN),
+        (one, np.full_like(one, math.inf)),
+    ]:
         table = metrics_per_task(targets, predictions, ["a"], task_type)
         assert all(math.isnan(value) for value in mean_metrics(table, task_type).values())

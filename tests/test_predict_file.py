@@ -72,7 +72,9 @@ def test_ragged_rows_and_blank_lines_keep_their_places(predictor: Predictor, tmp
 
 
 def test_other_columns_survive_whatever_they_hold(predictor: Predictor, tmp_path: Path) -> None:
-    content = b'\xef\xbb\xbfsmiles,"a ""b""","c\rd"\r\nC,"1,5\n""x""\r\ny","carriage\rreturn"\r\nCC,caf\xe9,\xff\x00\r\n'
+    content = (
+        b'\xef\xbb\xbfsmiles,"a ""b""","c\rd"\r\nC,"1,5\n""x""\r\ny","carriage\rreturn"\r\nCC,caf\xe9,\xff\x00\r\n'
+    )
     rows = run(predictor, content, tmp_path)
     assert rows[0][:3] == ["smiles", 'a "b"', "c\rd"]
     assert rows[1][:3] == ["C", '1,5\n"x"\r\ny', "carriage\rreturn"]

@@ -27,7 +27,9 @@ def alone(predictor: Predictor) -> dict[str, list[float]]:
     return {smiles: predictor.predict([smiles]).loc[0, predictor.columns].tolist() for smiles in SMILES}
 
 
-few = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @few

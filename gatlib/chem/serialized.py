@@ -66,7 +66,7 @@ def _bond_pattern(index_size: int) -> re.Pattern[bytes]:
 
 _ATOM = _atom_pattern()
 _BOND = {1: _bond_pattern(1), 4: _bond_pattern(4)}
-_INDEX_TYPE = {1: np.dtype("u1"), 4: np.dtype("<i4")}
+_INDEX_TYPE: dict[int, np.dtype[np.integer]] = {1: np.dtype("u1"), 4: np.dtype("<i4")}
 
 # The meaning of each record seen so far. Chemistry has a few hundred of them.
 _atom_meaning: dict[bytes, bytes] = {}

@@ -57,7 +57,7 @@ def _predict_file(source: str, output: str | None, model: str, smiles_column: st
     target = output or default_output(source)
     predictor = Predictor.load(model)
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_err, transient=True) as progress:
+    with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as progress:
         bar = progress.add_task("", total=None)
         summary = predict_file(
             predictor, source, target, smiles_column, on_progress=lambda rows: progress.advance(bar, rows)

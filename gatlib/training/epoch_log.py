@@ -38,7 +38,7 @@ def plot_learning_curve(log_file: Path, picture: Path, score: str) -> None:
 
     log = pd.read_csv(log_file)
     curve = log[f"valid_{score}"]
-    best = curve.idxmax() if score in HIGHER_IS_BETTER else curve.idxmin()
+    best = int(curve.argmax() if score in HIGHER_IS_BETTER else curve.argmin())
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     losses.plot(log["epoch"], log["train_loss"], label="train")
@@ -51,6 +51,7 @@ def plot_learning_curve(log_file: Path, picture: Path, score: str) -> None:
     scores.legend()
     for axes in (losses, scores):
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(picture, dpi=120)
 
 

@@ -7,6 +7,7 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
@@ -76,6 +77,9 @@ def evaluation_loader(batches: GraphBatches, batch_size: int = 256) -> DataLoade
 class TrainingModule(lightning.LightningModule):
     """A :class:`GraphAttentionNetwork` in training: AdamW, linear warm-up, then a cosine down to zero."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         network: GraphAttentionNetwork,
@@ -125,7 +129,7 @@ class TrainingModule(lightning.LightningModule):
         for name, value in mean_metrics(per_task, self.task_type).items():
             self.log(f"valid_{name}", value, prog_bar=f"valid_{name}" == self.monitored)
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         recipe = self.recipe
         optimizer = torch.optim.AdamW(self.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)

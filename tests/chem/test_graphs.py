@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from gatlib.chem import MAX_ATOMS, InvalidMolecule, MoleculeGraphs, feature_dims, featurize, featurize_mol, graphs, parse
+from gatlib.chem import (
+    MAX_ATOMS,
+    InvalidMolecule,
+    MoleculeGraphs,
+    feature_dims,
+    featurize,
+    featurize_mol,
+    graphs,
+    parse,
+)
 from gatlib.chem.ogb_tables import ogb_features
 from gatlib.chem.serialized import layout_is_known, read_slow
 

@@ -97,7 +97,9 @@ def test_a_download_with_other_bytes_is_refused_and_not_kept(served: tuple[Path,
 
 
 def test_without_a_network_the_reason_says_where_to_put_the_file(card: DatasetCard, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"the tiny file is not in .* could not be downloaded .*: put molecules/tiny.csv"):
+    with pytest.raises(
+        InputError, match=r"the tiny file is not in .* could not be downloaded .*: put molecules/tiny.csv"
+    ):
         dataset_file(card, tmp_path)
 
 
@@ -112,10 +114,13 @@ def test_a_result_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_result_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    target = tmp_path / "out.csv"
-    with pytest.raises(KeyError), atomic_path(target) as path:
-        path.write_text("half")
-        raise KeyError
+    def fail_half_way() -> None:
+        with atomic_path(tmp_path / "out.csv") as path:
+            path.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_half_way()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -100,15 +100,28 @@ def test_standard_input_is_csv_or_a_list(content: str, cells: list[str], monkeyp
         ("a.csv", " , \nC,1\n", r"a\.csv has no column names in its first line$"),
         ("a.csv", "id,smiles\n", r"a\.csv has a header but no rows$"),
         ("a.smi", "smiles\n", r"a\.smi has a header but no rows$"),
-        ("a.csv", "id,name\n1,C\n", r"a\.csv has no column 'smiles' or .*'structure'; its columns are 'id', 'name': name"),
+        (
+            "a.csv",
+            "id,name\n1,C\n",
+            r"a\.csv has no column 'smiles' or .*'structure'; its columns are 'id', 'name': name",
+        ),
         ("a.csv", "smiles\nC\n".encode("utf-16"), r"a\.csv is UTF-16 text: save it as UTF-8$"),
         ("a.xlsx", "x", r"a\.xlsx: cannot tell its format; name it \.csv, \.smi, \.txt, or one of these with \.gz$"),
     ],
-    ids=["empty", "empty gz", "empty list", "blank first line", "nameless", "header", "list header", "no smiles", "utf-16", "xlsx"],
-)  # fmt: skip
-def test_a_table_that_cannot_be_read_is_refused(
-    name: str, content: str | bytes, reason: str, tmp_path: Path
-) -> None:
+    ids=[
+        "empty",
+        "empty gz",
+        "empty list",
+        "blank first line",
+        "nameless",
+        "header",
+        "list header",
+        "no smiles",
+        "utf-16",
+        "xlsx",
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(name: str, content: str | bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=reason):
         read(write(tmp_path, name, content))
 
@@ -172,5 +185,5 @@ def test_one_class_is_enough_to_evaluate() -> None:
 
 def test_a_column_that_does_not_exist_is_refused() -> None:
     assert find_column(table_of("smiles", "y"), "y") == 1
-    with pytest.raises(InputError, match="a.csv has no column 'Y'; its columns are 'smiles', 'y'"):
+    with pytest.raises(InputError, match=r"a.csv has no column 'Y'; its columns are 'smiles', 'y'"):
         find_column(table_of("smiles", "y"), "Y")

@@ -115,7 +115,7 @@ def stop(*_: object, **__: object) -> None:
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
-    table_file: Path, tiny_recipe: Recipe, tmp_path: Path
+    table_file: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny_recipe.model_copy(update={"max_epochs": 4, "split": "random"})
 
@@ -124,13 +124,15 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
 
     whole = train(tmp_path / "whole")
     for epoch, batch in [(0, 1), (2, 0), (3, 2)]:
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        with monkeypatch.context() as patch:
             patch.setattr(TrainingModule, "training_step", stop_in(epoch, batch, TrainingModule.training_step))
-            train(tmp_path / "stopped")
+            with pytest.raises(Stopped):
+                train(tmp_path / "stopped")
         assert not (tmp_path / "stopped" / "model.json").exists()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+    with monkeypatch.context() as patch:
         patch.setattr(fit_module, "save_model", stop)
-        train(tmp_path / "stopped")
+        with pytest.raises(Stopped):
+            train(tmp_path / "stopped")
 
     resumed = train(tmp_path / "stopped")
     assert same_weights(tmp_path / "stopped", tmp_path / "whole")
@@ -151,9 +153,7 @@ def test_an_unfinished_run_does_not_go_on_with_other_settings(
         train_table(str(table_file), ["ring"], "classification", tiny_recipe, tmp_path)
 
 
-def test_a_trained_model_is_not_overwritten(
-    table_file: Path, classification_folder: Path, tiny_recipe: Recipe
-) -> None:
+def test_a_trained_model_is_not_overwritten(table_file: Path, classification_folder: Path, tiny_recipe: Recipe) -> None:
     before = (classification_folder / "model.json").read_bytes()
     with pytest.raises(InputError, match="holds a trained model already"):
         train_table(str(table_file), TASKS, "classification", tiny_recipe, classification_folder)
@@ -186,9 +186,7 @@ def test_a_request_that_does_not_fit_the_table_is_refused(
     refuse(table_file, tmp_path / "model", tiny_recipe.model_copy(update=changes), targets, reason)
 
 
-def test_too_few_or_no_molecules_are_refused(
-    write_table: TableWriter, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
+def test_too_few_or_no_molecules_are_refused(write_table: TableWriter, tiny_recipe: Recipe, tmp_path: Path) -> None:
     few = write_table("few.csv", ["smiles", "y"], [["C", 0], ["CC", 1], ["C1", 1]])
     refuse(few, tmp_path / "model", tiny_recipe, ["y"], r"too few molecules \(2\) for a random split")
     none = write_table("none.csv", ["smiles", "y"], [["C1", 0], ["", 1]])
@@ -228,7 +226,9 @@ def test_a_training_that_diverges_is_one_sentence(
 
 
 def test_a_column_split_and_odd_bytes_and_a_scaffold_column(tiny_recipe: Recipe, tmp_path: Path) -> None:
-    rows = [["C" * number, number % 2, ("train", "valid", "test")[number // 2 % 3], "é", "x"] for number in range(1, 25)]
+    rows = [
+        ["C" * number, number % 2, ("train", "valid", "test")[number // 2 % 3], "é", "x"] for number in range(1, 25)
+    ]
     path = tmp_path / "latin1.csv"
     with path.open("w", newline="", encoding="latin-1") as file:
         csv.writer(file).writerows([["SMILES", "y", "part", "Größe", "scaffold"], *rows, ["Q", 1, "train", "é", "x"]])

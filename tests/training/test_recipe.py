@@ -50,10 +50,10 @@ def test_a_faulty_recipe_is_refused_in_one_line(text: str, reason: str, tmp_path
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read recipe .*none\.yaml: No such file or directory"):
         load_recipe(tmp_path / "none.yaml")
-    with pytest.raises(InputError, match="cannot read recipe .*: Is a directory"):
+    with pytest.raises(InputError, match=r"cannot read recipe .*: Is a directory"):
         load_recipe(tmp_path)
 
 
 def test_the_place_of_a_faulty_key_is_named() -> None:
-    with pytest.raises(InputError, match="^command line: key 'max_epochs': .*greater than or equal to 1"):
+    with pytest.raises(InputError, match=r"^command line: key 'max_epochs': .*greater than or equal to 1"):
         make_recipe({"max_epochs": 0}, "command line")
