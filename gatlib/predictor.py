@@ -83,7 +83,7 @@ class Predictor:
         rows = np.flatnonzero([error is None for error in graphs.errors])
         batches = GraphBatches(graphs, rows)
         for positions in batches_by_size(np.diff(graphs.atom_ptr)[rows]):
-            values[rows[positions]] = self._scale(self.network.predict(batches[positions])).numpy()
+            values[rows[positions]] = self._scale(self.network(batches[positions])).numpy()
         return Predictions(values, list(graphs.errors))
 
     def _scale(self, outputs: torch.Tensor) -> torch.Tensor:

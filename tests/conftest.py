@@ -78,7 +78,8 @@ def classification_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factor
 
 @pytest.fixture(scope="session")
 def regression_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained model with the task `size`."""
+    """A trained model with the task `size`, with batch normalisation and descriptors to learn from."""
     folder = tmp_path_factory.mktemp("models") / "values"
-    train_table(str(table_file), ["size"], "regression", tiny_recipe, folder)
+    recipe = tiny_recipe.model_copy(update={"norm": "batch", "descriptor_loss": 1.0})
+    train_table(str(table_file), ["size"], "regression", recipe, folder)
     return folder

@@ -1,5 +1,6 @@
 """SMILES in, graphs out: parsing, OGB's features, scaffolds."""
 
+from gatlib.chem.descriptors import descriptors
 from gatlib.chem.graphs import (
     MAX_ATOMS,
     MAX_SMILES_LENGTH,
@@ -19,6 +20,7 @@ __all__ = [
     "InvalidMolecule",
     "MoleculeGraphs",
     "canonical_smiles",
+    "descriptors",
     "feature_dims",
     "featurize",
     "featurize_mol",

@@ -143,6 +143,9 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. A training goes on where it was when the same command is given again.", err=True)
+        sys.exit(130)
     except BrokenPipeError:  # the reader of our output, head say, has left
         sys.exit(0)
 

@@ -83,6 +83,8 @@ def _read(file: IO[bytes], name: str, smiles_column: str | None, is_list: bool |
         raise InputError(f"{name} is empty")
     if first.startswith(_BYTE_ORDER_MARKS_16):
         raise InputError(f"{name} is UTF-16 text: save it as UTF-8")
+    if is_list and smiles_column is not None:
+        raise InputError(f"{name} has one molecule per line and no columns: leave --smiles-column out")
     if is_list is None:
         is_list = smiles_column is None and _find(_cells(first), SMILES_COLUMNS) is None
     lines = chain([first], text)

@@ -12,6 +12,7 @@ from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_poo
 from gatlib.nn import GATConv, GATv2Conv, TransformerConv
 
 ConvName = Literal["gat", "gatv2", "transformer"]
+Norm = Literal["layer", "batch"]
 Pooling = Literal["mean", "sum", "max", "mean_max"]
 
 
@@ -27,6 +28,7 @@ class Architecture(BaseModel):
     edge_channels: int = Field(32, ge=1, description="width of a bond vector")
     feed_forward: int = Field(2, ge=0, description="width of the feed-forward part, in hidden_channels; 0: none")
     pooling: Pooling = "mean_max"
+    norm: Norm = "layer"
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
@@ -59,8 +61,8 @@ class AttentionBlock(nn.Module):
     r"""Pre-norm residual block: edge attention, then a feed-forward network, each added to its input.
 
     .. math::
-        \mathbf{h}' = \mathbf{h} + \mathrm{Attention}(\mathrm{LN}(\mathbf{h}), \mathbf{e}), \qquad
-        \mathbf{h}'' = \mathbf{h}' + \mathrm{FFN}(\mathrm{LN}(\mathbf{h}'))
+        \mathbf{h}' = \mathbf{h} + \mathrm{Attention}(\mathrm{Norm}(\mathbf{h}), \mathbf{e}), \qquad
+        \mathbf{h}'' = \mathbf{h}' + \mathrm{FFN}(\mathrm{Norm}(\mathbf{h}'))
 
     Shapes: ``x`` ``[N, hidden_channels]``, ``edge_index`` ``[2, E]``, ``edge_attr`` ``[E, edge_channels]``.
     """
@@ -68,12 +70,12 @@ class AttentionBlock(nn.Module):
     def __init__(self, settings: Architecture) -> None:
         super().__init__()
         channels = settings.hidden_channels
-        self.norm = nn.LayerNorm(channels)
+        self.norm = _norm(settings)
         self.conv = _conv(settings)
         self.dropout = nn.Dropout(settings.dropout)
         self.feed_forward = (
             nn.Sequential(
-                nn.LayerNorm(channels),
+                _norm(settings),
                 nn.Linear(channels, settings.feed_forward * channels),
                 nn.GELU(),
                 nn.Dropout(settings.dropout),
@@ -87,6 +89,11 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
         x = x + self.dropout(self.conv(self.norm(x), edge_index, edge_attr))
         return x if self.feed_forward is None else x + self.feed_forward(x)
+
+
+def _norm(settings: Architecture) -> nn.Module:
+    channels = settings.hidden_channels
+    return nn.LayerNorm(channels) if settings.norm == "layer" else nn.BatchNorm1d(channels)
 
 
 def _conv(settings: Architecture) -> nn.Module:
@@ -119,32 +126,31 @@ class GraphAttentionNetwork(nn.Module):
         self.bond_embedding = FeatureEmbedding(bond_dims, settings.edge_channels)
         # 2. Attend over the bonds.
         self.blocks = nn.ModuleList(AttentionBlock(settings) for _ in range(settings.num_layers))
-        self.norm = nn.LayerNorm(channels)
-        # 3. Pool each graph.  4. Read out one value per task.
+        self.norm = _norm(settings)
+        # 3. Pool each graph into one vector.
         pooled = 2 * channels if settings.pooling == "mean_max" else channels
-        self.readout = nn.Sequential(
-            nn.Dropout(settings.dropout),
-            nn.Linear(pooled, channels),
-            nn.GELU(),
-            nn.Dropout(settings.dropout),
-            nn.Linear(channels, num_tasks),
+        self.embedding = nn.Sequential(
+            nn.Dropout(settings.dropout), nn.Linear(pooled, channels), nn.GELU(), nn.Dropout(settings.dropout)
         )
+        # 4. Read out one value per task.
+        self.readout = nn.Linear(channels, num_tasks)
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-        """Logits or (scaled) values.
+    def forward(self, data: Data) -> Tensor:
+        """Logits or (scaled) values of a batch of graphs, ``[graphs, tasks]``; see :meth:`embed`."""
+        return self.readout(self.embed(data))
 
-        Shapes: ``x`` ``[N, 9]`` and ``edge_attr`` ``[E, 3]`` int64, ``edge_index`` ``[2, E]``, ``batch`` ``[N]``;
-        output ``[num_graphs, tasks]``.
+    def embed(self, data: Data) -> Tensor:
+        """The learned fingerprint that all tasks share, ``[graphs, hidden_channels]``.
+
+        Args:
+            data: a batch with ``x`` ``[N, 9]`` and ``edge_attr`` ``[E, 3]`` int64, ``edge_index`` ``[2, E]``,
+                ``batch`` ``[N]`` and ``num_graphs``.
         """
-        h = self.atom_embedding(x)
-        e = self.bond_embedding(edge_attr)
+        h = self.atom_embedding(data.x)
+        e = self.bond_embedding(data.edge_attr)
         for block in self.blocks:
-            h = block(h, edge_index, e)
-        return self.readout(self._pool(self.norm(h), batch, num_graphs))
-
-    def predict(self, data: Data) -> Tensor:
-        """The output for one batch of graphs, ``[graphs, tasks]``."""
-        return self(data.x, data.edge_index, data.edge_attr, data.batch, data.num_graphs)
+            h = block(h, data.edge_index, e)
+        return self.embedding(self._pool(self.norm(h), data.batch, data.num_graphs))
 
     def _pool(self, h: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
         if self.pooling == "mean":

@@ -25,6 +25,7 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_per_task, metrics_with_mean
 from gatlib.models import GraphAttentionNetwork
+from gatlib.training.descriptors import descriptor_targets
 from gatlib.training.epoch_log import EpochLog, plot_learning_curve, quiet_lightning
 from gatlib.training.model_card import write_model_card
 from gatlib.training.module import Scale, TrainingModule, evaluation_loader, training_loader
@@ -146,9 +147,7 @@ def predict_rows(
     """Probabilities or values of these rows, ``[rows, tasks]``."""
     network.eval()
     with torch.inference_mode():
-        outputs = torch.cat(
-            [network.predict(batch) for batch in evaluation_loader(GraphBatches(molecules.graphs, rows))]
-        )
+        outputs = torch.cat([network(batch) for batch in evaluation_loader(GraphBatches(molecules.graphs, rows))])
     outputs = outputs.sigmoid() if molecules.task_type == "classification" else outputs
     return outputs.double().numpy() * scale.std + scale.mean
 
@@ -197,7 +196,11 @@ def _train(
     torch.manual_seed(recipe.seed)
     atom_dims, bond_dims = feature_dims()
     network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
-    module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale)
+    train_targets = molecules.targets
+    if recipe.descriptor_loss:
+        train_targets = np.hstack([train_targets, descriptor_targets(molecules, split)])
+    num_descriptors = train_targets.shape[1] - len(molecules.tasks)
+    module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale, num_descriptors)
     state = folder / _STATE
     score = METRICS[molecules.task_type][0]
     best = ModelCheckpoint(
@@ -225,14 +228,16 @@ def _train(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-        data = {part: GraphBatches(molecules.graphs, rows, molecules.targets) for part, rows in split.parts().items()}
-        trainer.fit(
-            module,
-            training_loader(data["train"], recipe),
-            evaluation_loader(data["valid"]),
-            ckpt_path=str(unfinished) if unfinished.exists() else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                training_loader(GraphBatches(molecules.graphs, split.train, train_targets), recipe),
+                evaluation_loader(GraphBatches(molecules.graphs, split.valid, molecules.targets)),
+                ckpt_path=str(unfinished) if unfinished.exists() else None,
+                weights_only=True,
+            )
+        except SystemExit:  # what Lightning makes of Ctrl+C
+            raise KeyboardInterrupt from None
     seconds = time.perf_counter() - started
     if best.best_model_score is None or not best.best_model_score.isfinite():
         shutil.rmtree(state)

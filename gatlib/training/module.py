@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from torch_geometric.data import Data
 
@@ -56,8 +56,8 @@ class ShuffledBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:  # type: ignore[override]
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_items)
-        for start in range(0, self.num_items, self.batch_size):
-            yield order[start : start + self.batch_size]
+        # Of nearly equal size: batch normalisation cannot learn from a last batch of one atom.
+        yield from np.array_split(order, len(self))
 
 
 def training_loader(batches: GraphBatches, recipe: Recipe) -> DataLoader[Data]:
@@ -75,7 +75,17 @@ def evaluation_loader(batches: GraphBatches, batch_size: int = 256) -> DataLoade
 
 
 class TrainingModule(lightning.LightningModule):
-    """A :class:`GraphAttentionNetwork` in training: AdamW, linear warm-up, then a cosine down to zero."""
+    """A :class:`GraphAttentionNetwork` in training: AdamW, linear warm-up, then a cosine down to zero.
+
+    Args:
+        network: what is trained.
+        recipe: the settings.
+        tasks: names of the targets.
+        task_type: kind of the targets.
+        scale: of the targets.
+        num_descriptors: in training batches, ``y`` has this many descriptor scores after the targets; a linear layer
+            of its own predicts them from the network's embedding.
+    """
 
     mean: Tensor
     std: Tensor
@@ -87,9 +97,11 @@ class TrainingModule(lightning.LightningModule):
         tasks: list[str],
         task_type: TaskType,
         scale: Scale,
+        num_descriptors: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
+        self.descriptor_readout = nn.Linear(recipe.hidden_channels, num_descriptors) if num_descriptors else None
         self.recipe = recipe
         self.tasks = tasks
         self.task_type = task_type
@@ -108,12 +120,20 @@ class TrainingModule(lightning.LightningModule):
         torch.manual_seed(1_000_003 * self.recipe.seed + self.global_step)
 
     def training_step(self, batch: Data, _: int) -> Tensor:
-        loss = masked_loss(self.network.predict(batch), (batch.y - self.mean) / self.std, self.task_type)
+        embedding = self.network.embed(batch)
+        targets, scores = batch.y[:, : len(self.tasks)], batch.y[:, len(self.tasks) :]
+        loss = masked_loss(self.network.readout(embedding), (targets - self.mean) / self.std, self.task_type)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.num_graphs, prog_bar=True)
+        if self.descriptor_readout is not None:
+            descriptor_loss = masked_loss(self.descriptor_readout(embedding), scores, "regression")
+            self.log(
+                "train_descriptor_loss", descriptor_loss, on_step=False, on_epoch=True, batch_size=batch.num_graphs
+            )
+            loss = loss + self.recipe.descriptor_loss * descriptor_loss
         return loss
 
     def validation_step(self, batch: Data, _: int) -> None:
-        self._outputs.append(self.network.predict(batch))
+        self._outputs.append(self.network(batch))
         self._targets.append(batch.y)
 
     def on_validation_epoch_end(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from gatlib.errors import InputError, describe
 from gatlib.models import Architecture
@@ -20,10 +20,19 @@ class Recipe(Architecture):
     seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of the molecules and the dropout")
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
+    descriptor_loss: float = Field(
+        0.0, ge=0, description="weight of learning RDKit's descriptors beside the targets, in training only; 0: no"
+    )
     batch_size: int = Field(64, ge=1)
     max_epochs: int = Field(40, ge=1)
     warmup_epochs: int = Field(2, ge=0)
     patience: int = Field(15, ge=1, description="stop after this many epochs without a better validation score")
+
+    @model_validator(mode="after")
+    def _batches_can_be_normalised(self) -> "Recipe":
+        if self.norm == "batch" and self.batch_size == 1:
+            raise ValueError("norm 'batch' needs a batch_size of at least 2")
+        return self
 
     def architecture(self) -> Architecture:
         return Architecture(**{key: getattr(self, key) for key in Architecture.model_fields})

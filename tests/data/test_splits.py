@@ -103,15 +103,12 @@ def test_hiv_splits_as_ogbg_molhiv_does(data_dir: Path) -> None:
         part: stored_rows(data_dir / "ogb/ogbg_molhiv/split/scaffold" / f"{part}.csv.gz")
         for part in ("train", "valid", "test")
     }
-    # Scaffolds of all 41,127 rows take a minute; the order of valid and test is decided by the small groups,
-    # so every row that is not in train, and a part of those that are, tell.
     smiles = read_smiles(data_dir, "HIV.csv.gz")
     assert sum(map(len, official.values())) == len(smiles)
-    sample = sorted(official["test"])[::8] + sorted(official["train"])[::40]
-    of_row = dict(zip(sample, usable_keys([smiles[row] for row in sample], murcko_scaffold), strict=True))
-    in_test = {of_row[row] for row in sample if row in official["test"]} - {None}
-    in_train = {of_row[row] for row in sample if row in official["train"]} - {None}
-    assert len(in_test & in_train) <= 2
+    split = scaffold_split(usable_keys(smiles, murcko_scaffold))
+    for part, rows in split.parts().items():
+        # RDKit refuses 7 rows that the release of the official lists accepted; around them a few rows move.
+        assert len(official[part] - set(rows.tolist())) <= 8, part
 
 
 def test_copies_of_a_molecule_stay_together_in_bbbp(data_dir: Path) -> None:
