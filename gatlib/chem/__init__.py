@@ -1,6 +1,5 @@
 """SMILES in, graphs out: parsing, OGB's features, scaffolds."""
 
-from gatlib.chem.descriptors import descriptors
 from gatlib.chem.graphs import (
     MAX_ATOMS,
     MAX_SMILES_LENGTH,
@@ -20,7 +19,6 @@ __all__ = [
     "InvalidMolecule",
     "MoleculeGraphs",
     "canonical_smiles",
-    "descriptors",
     "feature_dims",
     "featurize",
     "featurize_mol",

@@ -28,6 +28,7 @@ class Architecture(BaseModel):
     edge_channels: int = Field(32, ge=1, description="width of a bond vector")
     feed_forward: int = Field(2, ge=0, description="width of the feed-forward part, in hidden_channels; 0: none")
     pooling: Pooling = "mean_max"
+    jumping_knowledge: bool = Field(True, description="pool the atoms after every block, not after the last alone")
     norm: Norm = "layer"
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
 
@@ -108,6 +109,9 @@ def _conv(settings: Architecture) -> nn.Module:
 class GraphAttentionNetwork(nn.Module):
     """Atom and bond embeddings, attention blocks over the bonds, pooling over each graph, one output per task.
 
+    With jumping knowledge (Xu et al., ICML 2018) the pooled vectors of every depth are read side by side:
+    substructures of every radius, as in circular fingerprints.
+
     Args:
         settings: the architecture.
         atom_dims: number of values of each atom feature.
@@ -126,9 +130,10 @@ class GraphAttentionNetwork(nn.Module):
         self.bond_embedding = FeatureEmbedding(bond_dims, settings.edge_channels)
         # 2. Attend over the bonds.
         self.blocks = nn.ModuleList(AttentionBlock(settings) for _ in range(settings.num_layers))
-        self.norm = _norm(settings)
-        # 3. Pool each graph into one vector.
-        pooled = 2 * channels if settings.pooling == "mean_max" else channels
+        # 3. Pool each graph into one vector, of the atoms after the embedding and every block, or after the last.
+        num_pooled = settings.num_layers + 1 if settings.jumping_knowledge else 1
+        self.norms = nn.ModuleList(_norm(settings) for _ in range(num_pooled))
+        pooled = num_pooled * (2 * channels if settings.pooling == "mean_max" else channels)
         self.embedding = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(pooled, channels), nn.GELU(), nn.Dropout(settings.dropout)
         )
@@ -146,11 +151,15 @@ class GraphAttentionNetwork(nn.Module):
             data: a batch with ``x`` ``[N, 9]`` and ``edge_attr`` ``[E, 3]`` int64, ``edge_index`` ``[2, E]``,
                 ``batch`` ``[N]`` and ``num_graphs``.
         """
-        h = self.atom_embedding(data.x)
+        states = [self.atom_embedding(data.x)]
         e = self.bond_embedding(data.edge_attr)
         for block in self.blocks:
-            h = block(h, data.edge_index, e)
-        return self.embedding(self._pool(self.norm(h), data.batch, data.num_graphs))
+            states.append(block(states[-1], data.edge_index, e))
+        pooled = [
+            self._pool(norm(h), data.batch, data.num_graphs)
+            for norm, h in zip(self.norms, states[-len(self.norms) :], strict=True)
+        ]
+        return self.embedding(torch.cat(pooled, dim=1))
 
     def _pool(self, h: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
         if self.pooling == "mean":

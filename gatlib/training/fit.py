@@ -25,7 +25,6 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_per_task, metrics_with_mean
 from gatlib.models import GraphAttentionNetwork
-from gatlib.training.descriptors import descriptor_targets
 from gatlib.training.epoch_log import EpochLog, plot_learning_curve, quiet_lightning
 from gatlib.training.model_card import write_model_card
 from gatlib.training.module import Scale, TrainingModule, evaluation_loader, training_loader
@@ -196,11 +195,7 @@ def _train(
     torch.manual_seed(recipe.seed)
     atom_dims, bond_dims = feature_dims()
     network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
-    train_targets = molecules.targets
-    if recipe.descriptor_loss:
-        train_targets = np.hstack([train_targets, descriptor_targets(molecules, split)])
-    num_descriptors = train_targets.shape[1] - len(molecules.tasks)
-    module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale, num_descriptors)
+    module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale)
     state = folder / _STATE
     score = METRICS[molecules.task_type][0]
     best = ModelCheckpoint(
@@ -231,7 +226,7 @@ def _train(
         try:
             trainer.fit(
                 module,
-                training_loader(GraphBatches(molecules.graphs, split.train, train_targets), recipe),
+                training_loader(GraphBatches(molecules.graphs, split.train, molecules.targets), recipe),
                 evaluation_loader(GraphBatches(molecules.graphs, split.valid, molecules.targets)),
                 ckpt_path=str(unfinished) if unfinished.exists() else None,
                 weights_only=True,

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch_geometric.data import Data
 
@@ -75,17 +75,7 @@ def evaluation_loader(batches: GraphBatches, batch_size: int = 256) -> DataLoade
 
 
 class TrainingModule(lightning.LightningModule):
-    """A :class:`GraphAttentionNetwork` in training: AdamW, linear warm-up, then a cosine down to zero.
-
-    Args:
-        network: what is trained.
-        recipe: the settings.
-        tasks: names of the targets.
-        task_type: kind of the targets.
-        scale: of the targets.
-        num_descriptors: in training batches, ``y`` has this many descriptor scores after the targets; a linear layer
-            of its own predicts them from the network's embedding.
-    """
+    """A :class:`GraphAttentionNetwork` in training: AdamW, linear warm-up, then a cosine down to zero."""
 
     mean: Tensor
     std: Tensor
@@ -97,11 +87,9 @@ class TrainingModule(lightning.LightningModule):
         tasks: list[str],
         task_type: TaskType,
         scale: Scale,
-        num_descriptors: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
-        self.descriptor_readout = nn.Linear(recipe.hidden_channels, num_descriptors) if num_descriptors else None
         self.recipe = recipe
         self.tasks = tasks
         self.task_type = task_type
@@ -120,16 +108,8 @@ class TrainingModule(lightning.LightningModule):
         torch.manual_seed(1_000_003 * self.recipe.seed + self.global_step)
 
     def training_step(self, batch: Data, _: int) -> Tensor:
-        embedding = self.network.embed(batch)
-        targets, scores = batch.y[:, : len(self.tasks)], batch.y[:, len(self.tasks) :]
-        loss = masked_loss(self.network.readout(embedding), (targets - self.mean) / self.std, self.task_type)
+        loss = masked_loss(self.network(batch), (batch.y - self.mean) / self.std, self.task_type)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.num_graphs, prog_bar=True)
-        if self.descriptor_readout is not None:
-            descriptor_loss = masked_loss(self.descriptor_readout(embedding), scores, "regression")
-            self.log(
-                "train_descriptor_loss", descriptor_loss, on_step=False, on_epoch=True, batch_size=batch.num_graphs
-            )
-            loss = loss + self.recipe.descriptor_loss * descriptor_loss
         return loss
 
     def validation_step(self, batch: Data, _: int) -> None:

@@ -20,9 +20,6 @@ class Recipe(Architecture):
     seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of the molecules and the dropout")
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
-    descriptor_loss: float = Field(
-        0.0, ge=0, description="weight of learning RDKit's descriptors beside the targets, in training only; 0: no"
-    )
     batch_size: int = Field(64, ge=1)
     max_epochs: int = Field(40, ge=1)
     warmup_epochs: int = Field(2, ge=0)
