@@ -1,22 +1,21 @@
 """Predict a whole file, row by row, whatever its length: memory does not grow with it."""
 
 import csv
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+from gatlib.data.featurized import FeaturizedTable, open_featurized
 from gatlib.data.files import atomic_path
-from gatlib.data.tables import STDIN, Row, open_table
-from gatlib.predictor import Predictor, featurize_chunks
+from gatlib.data.tables import STDIN
+
+if TYPE_CHECKING:  # importing it takes seconds, in which a table can be featurised
+    from gatlib.predictor import Predictor
 
 STDOUT = "-"
-_ROWS_PER_CHUNK = 1024
-_CHUNKS_WORTH_A_PROCESS = 4  # starting another process takes as long as featurising about this many
 
 
 @dataclass
@@ -43,44 +42,45 @@ def default_output(source: str) -> str:
     return f"{Path(name).stem}_preds.csv"
 
 
-def predict_file(
-    predictor: Predictor,
-    source: str,
-    output: str,
-    smiles_column: str | None = None,
-    workers: int | None = None,
-    on_progress: Callable[[int], object] = lambda rows: None,
-) -> Summary:
+def predict_file(predictor: "Predictor", source: str, output: str, smiles_column: str | None = None) -> Summary:
     """Write every row of ``source``, in order and unchanged, with ``<task>_pred`` columns and ``error``.
-
-    The output appears under its name only when it is complete.
 
     Args:
         predictor: the model.
         source: csv, smi or txt, also packed as .gz, or ``-`` for standard input; see
             :func:`gatlib.data.tables.open_table`.
-        output: a path, or ``-`` for standard output.
+        output: see :func:`write_predictions`.
         smiles_column: name of the SMILES column, when it is not one of the usual.
-        workers: processes that featurise beside the one that runs the network; None: as many as there are
-            spare cores, for files where they pay.
-        on_progress: called with the number of rows done.
 
     Raises:
         InputError: see :func:`~gatlib.data.tables.open_table`; or the output cannot be written.
     """
-    with open_table(source, smiles_column) as table, _open_output(output) as file:
+    with open_featurized(source, smiles_column, workers=0) as table:
+        return write_predictions(predictor, table, output)
+
+
+def write_predictions(
+    predictor: "Predictor",
+    table: FeaturizedTable,
+    output: str,
+    on_progress: Callable[[int], object] = lambda rows: None,
+) -> Summary:
+    """Predict a featurised table. The output appears under its name only when it is complete.
+
+    Args:
+        predictor: the model.
+        table: its rows are written in order and unchanged, with ``<task>_pred`` columns and ``error``.
+        output: a path, or ``-`` for standard output.
+        on_progress: called with the number of rows done.
+
+    Raises:
+        InputError: the output cannot be written.
+    """
+    summary = Summary()
+    with _open_output(output) as file:
         write = _row_writer(file)
         write([*table.columns, *free_names([*predictor.columns, "error"], table.columns)])
-        chunks = _chunks(table.rows)
-        first = list(islice(chunks, _CHUNKS_WORTH_A_PROCESS))
-        if workers is None:
-            workers = max(1, (os.cpu_count() or 1) - 1) if len(first) == _CHUNKS_WORTH_A_PROCESS else 0
-
-        def smiles_of(rows: list[Row]) -> list[str]:
-            return [row.cells[table.smiles_index] for row in rows]
-
-        summary = Summary()
-        for rows, graphs in featurize_chunks(chain(first, chunks), smiles_of, workers):
+        for rows, graphs in table.chunks:
             predictions = predictor.predict_graphs(graphs)
             for row, values, error in zip(rows, predictions.values.tolist(), predictions.errors, strict=True):
                 reason = row.problem or error
@@ -88,7 +88,7 @@ def predict_file(
                 texts = [f"{value:.5g}" if reason is None else "" for value in values]
                 write([*row.cells, *texts, reason or ""])
             on_progress(len(rows))
-        return summary
+    return summary
 
 
 def free_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
@@ -107,11 +107,6 @@ def _row_writer(file: IO[str]) -> Callable[[Sequence[str]], object]:
     plain = csv.writer(file, lineterminator="\n")
     quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     return lambda cells: (quoted if "\r" in "".join(cells) else plain).writerow(cells)
-
-
-def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
-        yield chunk
 
 
 @contextmanager

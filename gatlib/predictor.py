@@ -1,10 +1,8 @@
 """From SMILES to predictions, with a trained model."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,8 +13,6 @@ from gatlib.checkpoint import ModelDescription, load_model, model_folder
 from gatlib.chem import MoleculeGraphs, featurize
 from gatlib.data.batches import GraphBatches
 from gatlib.models import GraphAttentionNetwork
-
-Chunk = TypeVar("Chunk")
 
 DEFAULT_MODEL = "tox21"
 _ATOMS_PER_BATCH = 6_000  # small enough for the activations to stay in a CPU's cache
@@ -101,25 +97,3 @@ def batches_by_size(
         return
     batch_of = np.cumsum(num_atoms) // atoms_per_batch
     yield from np.split(np.arange(len(num_atoms)), np.flatnonzero(np.diff(batch_of)) + 1)
-
-
-def featurize_chunks(
-    chunks: Iterable[Chunk], smiles_of: Callable[[Chunk], Sequence[object]], workers: int
-) -> Iterator[tuple[Chunk, MoleculeGraphs]]:
-    """Each chunk with its graphs, in order, featurised in ``workers`` processes beside this one (0: in this one)."""
-    if workers == 0:
-        for chunk in chunks:
-            yield chunk, featurize(smiles_of(chunk))
-        return
-    from concurrent.futures import Future, ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting: deque[tuple[Chunk, Future[MoleculeGraphs]]] = deque()
-        for chunk in chunks:
-            waiting.append((chunk, pool.submit(featurize, smiles_of(chunk))))
-            if len(waiting) > 2 * workers:
-                done, graphs = waiting.popleft()
-                yield done, graphs.result()
-        for done, graphs in waiting:
-            yield done, graphs.result()

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from gatlib import predict_file as module
+from gatlib.data import featurized
+from gatlib.data.featurized import open_featurized
 from gatlib.errors import InputError
-from gatlib.predict_file import default_output, free_names, predict_file
+from gatlib.predict_file import default_output, free_names, predict_file, write_predictions
 from gatlib.predictor import Predictor
 
 ADDED = ["ring_pred", "nitrogen_pred", "error"]
@@ -119,12 +120,13 @@ def test_standard_input_and_output(
 def test_worker_processes_write_the_same_file_as_none(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ROWS_PER_CHUNK", 7)
+    monkeypatch.setattr(featurized, "_ROWS_PER_CHUNK", 7)
     source = tmp_path / "in.csv"
     source.write_text("smiles,n\n" + "".join(f"{'C' * (n % 9)},{n}\n" for n in range(60)))
     progress: list[int] = []
     for workers in (0, 1):
-        predict_file(predictor, str(source), str(tmp_path / f"{workers}.csv"), None, workers, progress.append)
+        with open_featurized(str(source), workers=workers) as table:
+            write_predictions(predictor, table, str(tmp_path / f"{workers}.csv"), progress.append)
     assert (tmp_path / "0.csv").read_bytes() == (tmp_path / "1.csv").read_bytes()
     assert progress == [7, 7, 7, 7, 7, 7, 7, 7, 4] * 2
 
@@ -139,7 +141,7 @@ def test_a_file_can_be_replaced_by_its_own_predictions(predictor: Predictor, tmp
 def test_a_failure_half_way_leaves_no_file_and_keeps_the_old_one(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ROWS_PER_CHUNK", 100)
+    monkeypatch.setattr(featurized, "_ROWS_PER_CHUNK", 100)
     data = gzip.compress(b"smiles\n" + b"".join(b"C%d\n" % number for number in range(20_000)))
     source, old = tmp_path / "in.csv.gz", tmp_path / "old.csv"
     source.write_bytes(data[: len(data) // 2])

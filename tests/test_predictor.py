@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gatlib
 from gatlib.errors import InputError
-from gatlib.predictor import Predictor, featurize_chunks
+from gatlib.predictor import Predictor
 
 SMILES = ["CCO", "C", "[Na+].[Cl-]", "c1ccccc1C(=O)O", "C" * 300, "[H][H]", "*", "[13CH3]N", "O=C(O)c1ccncc1"]
 NOTHING = ["", None, float("nan"), 3, "C1CC", "not one", "C(C)(C)(C)(C)C"]
@@ -97,11 +97,3 @@ def test_the_package_offers_the_predictor(classification_folder: Path) -> None:
     assert gatlib.Predictor.load(str(classification_folder)).description.name == "classes"
     with pytest.raises(InputError, match="there is no model 'none'"):
         gatlib.Predictor.load("none")
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_chunks_come_back_in_order_with_their_graphs(workers: int) -> None:
-    chunks = [["C" * size, "C1"] for size in range(1, 7)]
-    found = list(featurize_chunks(iter(chunks), lambda chunk: chunk, workers))
-    assert [chunk for chunk, _ in found] == chunks
-    assert [len(graphs.x) for _, graphs in found] == [1, 2, 3, 4, 5, 6]

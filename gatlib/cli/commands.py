@@ -51,17 +51,20 @@ def _predict_words(smiles: Sequence[str], output: str | None, model: str) -> Non
 
 
 def _predict_file(source: str, output: str | None, model: str, smiles_column: str | None) -> None:
-    from gatlib.predict_file import STDOUT, default_output, predict_file
-    from gatlib.predictor import Predictor
+    from gatlib.data.featurized import open_featurized
+    from gatlib.predict_file import STDOUT, default_output, write_predictions
 
     target = output or default_output(source)
-    predictor = Predictor.load(model)
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as progress:
+    with (
+        Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as progress,
+        open_featurized(source, smiles_column) as table,
+    ):
         bar = progress.add_task("", total=None)
-        summary = predict_file(
-            predictor, source, target, smiles_column, on_progress=lambda rows: progress.advance(bar, rows)
-        )
+        from gatlib.predictor import Predictor  # takes seconds, in which the table is being featurised
+
+        predictor = Predictor.load(model)
+        summary = write_predictions(predictor, table, target, lambda rows: progress.advance(bar, rows))
     if target != STDOUT:
         _print_preview(Path(target), predictor)
     without = f", {summary.errors:,} of them without a prediction" if summary.errors else ""
