@@ -148,7 +148,7 @@ def test_a_failure_half_way_leaves_no_file_and_keeps_the_old_one(
     old.write_text("old")
     for output in (tmp_path / "out.csv", old):
         with pytest.raises(InputError, match=r"in\.csv\.gz is not a whole gzip file"):
-            predict_file(predictor, str(source), str(output), workers=0)
+            predict_file(predictor, str(source), str(output))
     assert sorted(tmp_path.iterdir()) == [source, old]
     assert old.read_text() == "old"
 
