@@ -23,7 +23,13 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path):
     command = [sys.executable, "-m", "gatlib.cli.main", "predict"]
     command += ["--input", str(ROOT / "experiments/demo/compounds.csv"), "--output", "predictions.csv"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert words(run.stdout + run.stderr) == words(shown.group(1))
+    printed, expected = (run.stdout + run.stderr).split(), shown.group(1).split()
+    assert len(printed) == len(expected)
+    for found, word in zip(printed, expected, strict=True):
+        if re.fullmatch(r"0\.\d\d|1\.00", word):  # the last digit may differ between processors
+            assert float(found) == pytest.approx(float(word), abs=0.011)
+        else:
+            assert found == word
 
 
 def test_the_options_that_the_readme_uses_exist():
@@ -34,7 +40,3 @@ def test_the_options_that_the_readme_uses_exist():
         ).stdout
         for option in re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", rest.split("#")[0]):
             assert option in help_text, f"gatlib {command} {option}"
-
-
-def words(text: str) -> list[str]:
-    return text.split()
