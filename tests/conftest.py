@@ -78,8 +78,8 @@ def classification_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factor
 
 @pytest.fixture(scope="session")
 def regression_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained model with the task `size`, with batch normalisation and without jumping knowledge."""
+    """A trained model with the task `size`, with layer normalisation and without jumping knowledge."""
     folder = tmp_path_factory.mktemp("models") / "values"
-    recipe = tiny_recipe.model_copy(update={"norm": "batch", "jumping_knowledge": False})
+    recipe = tiny_recipe.model_copy(update={"norm": "layer", "jumping_knowledge": False})
     train_table(str(table_file), ["size"], "regression", recipe, folder)
     return folder

@@ -78,7 +78,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a newer format": (edit(lambda content: content.update(format_version=2)), r"newer format \(2, .*upgrade gatlib"),
     "an odd version": (edit(lambda content: content.update(format_version="x")), r"newer format \('x', .*upgrade"),
     "an edited name": (edit(lambda content: content.update(name="x")), "was changed after training"),
-    "an edited figure": (edit(lambda content: content["metrics"]["test"]["ring"].update(roc_auc=1.0)), "was changed"),
+    "an edited figure": (edit(lambda content: content["metrics"]["test"]["ring"].update(roc_auc=0.123)), "was changed"),
     "an unknown key": (edit(lambda content: content.update(x=1), sign=True), "unknown key 'x'"),
     "a missing key": (edit(lambda content: content.pop("unit"), sign=True), "key 'unit' is missing"),
     "an unknown layer": (

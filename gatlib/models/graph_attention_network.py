@@ -22,14 +22,14 @@ class Architecture(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     conv: ConvName = "gatv2"
-    hidden_channels: int = Field(128, ge=1, description="width of a node vector, over all heads")
-    heads: int = Field(8, ge=1)
+    hidden_channels: int = Field(96, ge=1, description="width of a node vector, over all heads")
+    heads: int = Field(6, ge=1)
     num_layers: int = Field(4, ge=1)
     edge_channels: int = Field(32, ge=1, description="width of a bond vector")
     feed_forward: int = Field(2, ge=0, description="width of the feed-forward part, in hidden_channels; 0: none")
     pooling: Pooling = "mean_max"
     jumping_knowledge: bool = Field(True, description="pool the atoms after every block, not after the last alone")
-    norm: Norm = "layer"
+    norm: Norm = "batch"
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")

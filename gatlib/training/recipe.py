@@ -21,9 +21,9 @@ class Recipe(Architecture):
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     batch_size: int = Field(64, ge=1)
-    max_epochs: int = Field(40, ge=1)
+    max_epochs: int = Field(100, ge=1)
     warmup_epochs: int = Field(2, ge=0)
-    patience: int = Field(15, ge=1, description="stop after this many epochs without a better validation score")
+    patience: int = Field(25, ge=1, description="stop after this many epochs without a better validation score")
 
     @model_validator(mode="after")
     def _batches_can_be_normalised(self) -> "Recipe":

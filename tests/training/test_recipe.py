@@ -33,7 +33,7 @@ def test_the_architecture_is_a_part_of_the_recipe() -> None:
         "out of range": ("dropout: 1.5", r"key 'dropout': Input should be less than 1 \(found 1.5\)"),
         "a seed too large": ("seed: 4294967296", "key 'seed': Input should be less than 4294967296"),
         "an unknown layer": ("conv: gcn", "key 'conv': Input should be 'gat', 'gatv2' or 'transformer'"),
-        "heads that do not divide": ("heads: 7", r"hidden_channels \(128\) must be a multiple of heads \(7\)"),
+        "heads that do not divide": ("heads: 7", r"hidden_channels \(96\) must be a multiple of heads \(7\)"),
         "a list": ("- a\n- b", "must be lines of 'key: value'"),
         "nothing": ("", "must be lines of 'key: value'"),
         "no YAML": ("a: [1", "is not YAML"),
