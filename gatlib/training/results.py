@@ -72,16 +72,16 @@ def append_results(
 
 
 def commit() -> str:
-    """The commit of the source checkout that runs, marked when files differ from it."""
-    where = Path(__file__).parent
+    """The commit of the source checkout that runs, marked when files other than result tables differ from it."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=10"],
-            cwd=where,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        head = _git("rev-parse", "--short=10", "HEAD").strip()
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/experiments/*.csv").strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return described.stdout.strip()
+    return f"{head}-dirty" if changed else head
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    ).stdout
