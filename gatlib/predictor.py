@@ -15,7 +15,7 @@ from gatlib.data.batches import GraphBatches
 from gatlib.models import GraphAttentionNetwork
 
 DEFAULT_MODEL = "tox21"
-_ATOMS_PER_BATCH = 6_000  # small enough for the activations to stay in a CPU's cache
+_ATOMS_PER_BATCH = 1_000  # small enough for the activations to stay in a CPU's cache
 
 
 @dataclass(frozen=True)
