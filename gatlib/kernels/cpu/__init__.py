@@ -1,0 +1,154 @@
+"""Fused edge attention on the CPU: `sort_edges`, `forward` and `backward`, for `gatlib.kernels.operators`.
+
+Nothing here holds a number per edge and channel: `forward` saves the log-sum-exp of each node and head, and `backward`
+holds two numbers per edge and head between its two walks. See `forward.py`, `backward_target.py`, `backward_source.py`
+for the kernels, `lanes.py` for the vectors they are written in, and `spans.py` for the threads.
+"""
+
+from math import gcd
+
+import torch
+from torch import Tensor
+
+from gatlib.kernels.cpu import backward_source, backward_target
+from gatlib.kernels.cpu import forward as forward_module
+from gatlib.kernels.cpu.arguments import DYNAMIC, SCORES, address, addresses, graph_addresses, numbers_of
+from gatlib.kernels.cpu.lanes import lanes_for
+from gatlib.kernels.cpu.sorting import SortedGraph, sort_edges
+from gatlib.kernels.cpu.spans import for_each_span
+from gatlib.kernels.interface import Attention, Forward, Gradients
+
+__all__ = ["backward", "forward", "sort_edges"]
+
+
+def forward(attention: Attention, graph: SortedGraph, return_weights: bool) -> Forward:
+    query, value = attention.query, attention.value
+    (num_targets, heads, key_channels), channels = query.shape, value.size(2)
+    adjacency = graph.adjacency
+    numbers = numbers_of(attention, adjacency)
+    edge_weight = _transposed(attention.edge_weight)
+    arrays, edges = addresses(attention, edge_weight), graph_addresses(adjacency)
+
+    out = value.new_empty(num_targets, heads, channels)
+    lse = value.new_empty(num_targets, heads)
+    edge_out = None
+    if attention.edge_query is not None:
+        edge_out = value.new_empty(attention.edge_query.shape)
+    weights = value.new_zeros(graph.num_edges, heads) if return_weights else None
+    outputs = forward_module.Outputs(address(out), address(edge_out), address(lse), address(weights))
+    kernel = forward_module.forward_kernel(SCORES[attention.score], _lanes(attention), lanes_for(heads))
+    scratch_size = forward_module.scratch_size(heads, key_channels, channels)
+
+    def fill(number: int, first: int, last: int) -> None:
+        scratch = value.new_empty(scratch_size)
+        kernel(first, last, arrays, edges, numbers, outputs, scratch.data_ptr())
+
+    for_each_span(fill, graph.target_spans)
+    return Forward(out, edge_out, lse, weights)
+
+
+def backward(
+    attention: Attention,
+    graph: SortedGraph,
+    lse: Tensor,
+    grad_out: Tensor,
+    grad_edge_out: Tensor | None,
+    grad_weights: Tensor | None,
+    needs_edge_attr: bool,
+) -> Gradients:
+    query, key, value = attention.query, attention.key, attention.value
+    heads, key_channels = query.shape[1:]
+    adjacency = graph.adjacency
+    num_slots = adjacency.col.numel()
+    numbers = numbers_of(attention, adjacency)
+    edge_weight = _transposed(attention.edge_weight)
+    arrays, edges = addresses(attention, edge_weight), graph_addresses(adjacency)
+    score, lanes, head_lanes = SCORES[attention.score], _lanes(attention), lanes_for(heads)
+    one_tensor = key is value
+
+    records = value.new_empty(num_slots, 2, heads)
+    signs = torch.empty(num_slots, heads * key_channels // lanes if score == DYNAMIC else 0, dtype=torch.uint8)
+    grad_query, grad_key = torch.empty_like(query), torch.empty_like(key)
+    grad_value = None if one_tensor else torch.empty_like(value)
+    # What edges are left out for self-loops gets no gradient.
+    grad_edge_attr = None
+    if attention.edge_attr is not None and needs_edge_attr:
+        grad_edge_attr = torch.zeros_like(attention.edge_attr)
+    grad_edge_query = None if attention.edge_query is None else torch.empty_like(attention.edge_query)
+    grad_bias = None if attention.bias is None else torch.zeros_like(attention.bias)
+    att_of_targets, att_of_sources, grad_edge_weight = None, None, None
+    if attention.att is not None:
+        att_of_targets = value.new_zeros(len(graph.target_spans), *attention.att.shape)
+        att_of_sources = value.new_zeros(len(graph.source_spans), *attention.att.shape)
+    if edge_weight is not None:
+        grad_edge_weight = value.new_zeros(len(graph.target_spans), *edge_weight.shape)
+
+    target_kernel = backward_target.backward_target_kernel(score, lanes, head_lanes)
+    target_scratch = backward_target.scratch_size(heads, key_channels, graph.max_degree)
+
+    def fill_targets(number: int, first: int, last: int) -> None:
+        scratch = value.new_empty(target_scratch)
+        outputs = backward_target.Outputs(
+            lse=address(lse),
+            grad_out=address(grad_out),
+            grad_edge_out=address(grad_edge_out),
+            grad_weights=address(grad_weights),
+            records=address(records),
+            signs=address(signs),
+            query=address(grad_query),
+            edge_attr=address(grad_edge_attr),
+            edge_query=address(grad_edge_query),
+            bias=address(grad_bias),
+            att=0 if att_of_targets is None else address(att_of_targets[number]),
+            edge_weight=0 if grad_edge_weight is None else address(grad_edge_weight[number]),
+        )
+        target_kernel(first, last, arrays, edges, numbers, outputs, scratch.data_ptr())
+
+    for_each_span(fill_targets, graph.target_spans)
+
+    source_kernel = backward_source.backward_source_kernel(score, lanes)
+    source_scratch = backward_source.scratch_size(heads, key_channels, value.size(2))
+
+    def fill_sources(number: int, first: int, last: int) -> None:
+        scratch = value.new_empty(source_scratch)
+        outputs = backward_source.Outputs(
+            grad_out=address(grad_out),
+            records=address(records),
+            signs=address(signs),
+            key=address(grad_key),
+            value=address(grad_value),
+            att=0 if att_of_sources is None else address(att_of_sources[number]),
+        )
+        source_kernel(first, last, arrays, edges, numbers, outputs, scratch.data_ptr())
+
+    for_each_span(fill_sources, graph.source_spans)
+
+    grad_att = None
+    if att_of_targets is not None and att_of_sources is not None:
+        # LeakyReLU(x) is x times its own slope, so a sum over edges of att's gradient is one over nodes:
+        # the slopes summed over a node's edges, times the node's own share of x.
+        grad_att = att_of_targets.sum(dim=0) + att_of_sources.sum(dim=0)
+    if grad_edge_weight is not None and grad_att is not None:
+        assert edge_weight is not None
+        sums = grad_edge_weight.sum(dim=0)
+        grad_att += (sums * edge_weight).sum(dim=0).view_as(grad_att)
+        grad_edge_weight = (sums * attention.att.flatten()).t().contiguous()
+    return Gradients(
+        query=grad_query,
+        key=grad_key,
+        value=grad_value,
+        att=grad_att,
+        edge_attr=grad_edge_attr,
+        edge_weight=grad_edge_weight,
+        edge_query=grad_edge_query,
+        bias=grad_bias,
+    )
+
+
+def _lanes(attention: Attention) -> int:
+    channels, key_channels = attention.value.size(2), attention.query.size(2)
+    return lanes_for(channels if attention.score == "additive" else gcd(channels, key_channels))
+
+
+def _transposed(edge_weight: Tensor | None) -> Tensor | None:
+    return None if edge_weight is None else edge_weight.t().contiguous()

@@ -1,0 +1,213 @@
+"""The first half of the backward pass: one walk over the edges by target.
+
+It makes the weights again from the log-sum-exp, and from them everything that belongs to a target node or to an edge.
+For the second half, the walk by source, it leaves a record per edge: weights and gradients of the scores, [2, H], and
+for the dynamic score on which side of zero the LeakyReLU was, a bit per channel.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from gatlib.kernels.cpu.arguments import ADDITIVE, DOT, DYNAMIC, SIGMOID, SOFTMAX, array_pointers, graph_pointers
+from gatlib.kernels.cpu.compiled import compiled
+from gatlib.kernels.cpu.lanes import beyond, load, pointer, prefetch, splat, store, total, where_bits, zeros
+from gatlib.kernels.cpu.normalisers import normalised
+from gatlib.kernels.cpu.scores import (
+    add_bias,
+    additive_scores,
+    dot,
+    dot_scores,
+    dynamic_scores,
+    keep_scale,
+    project_edge,
+)
+
+AHEAD = 4  # edges between asking for a row and using it
+
+
+class Outputs(NamedTuple):
+    """Addresses of what comes in from above and goes out, 0 for what there is not."""
+
+    lse: int
+    grad_out: int
+    grad_edge_out: int
+    grad_weights: int
+    records: int  # [slots, 2, H]
+    signs: int  # [slots, H * K / lanes], bytes
+    query: int
+    edge_attr: int
+    edge_query: int
+    bias: int
+    att: int  # this span's own sum of q_i times the gradient of the LeakyReLU
+    edge_weight: int  # this span's own sum, [D, H * K], still without the factor att
+
+
+def scratch_size(heads: int, key_channels: int, max_degree: int) -> int:
+    return 2 * max_degree * heads + 2 * heads + 2 * heads * key_channels
+
+
+@cache
+def backward_target_kernel(score: int, lanes: int, head_lanes: int) -> Callable[..., None]:
+    @compiled
+    def backward_target(first, last, arrays, graph, numbers, outputs, scratch):  # type: ignore[no-untyped-def]
+        """Fills the rows `first` to `last` of the gradients of target nodes, and those of their edges."""
+        zero = numbers.zero
+        like, like_heads = zeros(zero, lanes), zeros(zero, head_lanes)
+        heads, channels, key_channels = numbers.heads, numbers.channels, numbers.key_channels
+        edge_channels = numbers.edge_channels
+        width, key_width = heads * channels, heads * key_channels
+        sign_bytes = key_width // lanes
+        arrays, graph = array_pointers(arrays, numbers), graph_pointers(graph, numbers)
+        lse, grad_out = pointer(outputs.lse, zero), pointer(outputs.grad_out, zero)
+        grad_edge_out, grad_weights = pointer(outputs.grad_edge_out, zero), pointer(outputs.grad_weights, zero)
+        records, signs = pointer(outputs.records, zero), pointer(outputs.signs, np.uint8(0))
+        query, edge_attr = pointer(outputs.query, zero), pointer(outputs.edge_attr, zero)
+        edge_query, bias = pointer(outputs.edge_query, zero), pointer(outputs.bias, zero)
+        att, edge_weight = pointer(outputs.att, zero), pointer(outputs.edge_weight, zero)
+        deltas = pointer(scratch, zero)
+        projected = beyond(deltas, heads)
+        gathered = beyond(projected, key_width)
+        scores = beyond(gathered, key_width)
+        slope = splat(numbers.negative_slope, like)
+
+        for i in range(first, last):
+            begin, end = graph.rowptr[i], graph.rowptr[i + 1]
+            degree = end - begin
+            share = numbers.one / max(degree, 1)
+            grads = beyond(scores, degree * heads)
+            edge_row = i * heads * edge_channels
+            for h in range(heads):
+                deltas[h] = zero
+            for c in range(0, key_width, 1 if score == ADDITIVE else lanes):
+                store(gathered, c, zeros(zero, 1) if score == ADDITIVE else like)
+            if score == DOT and edge_channels > 0:
+                for c in range(edge_row, edge_row + heads * edge_channels):
+                    edge_query[c] = zero
+
+            # 1. Scores again, and the gradient of each weight.
+            for t in range(degree):
+                j, edge = np.int64(graph.col[begin + t]), np.int64(graph.edge[begin + t])
+                ahead = np.int64(graph.col[min(begin + t + AHEAD, numbers.final_slot)])
+                prefetch(arrays.value, ahead * width, width)
+                if score == ADDITIVE:
+                    prefetch(arrays.key, ahead * heads, heads)
+                    additive_scores(arrays, numbers, i, j, edge, scores, t * heads)
+                elif score == DYNAMIC:
+                    if edge_channels > 0:
+                        project_edge(like, arrays, numbers, edge, projected)
+                    signs_at = (begin + t) * sign_bytes
+                    dynamic_scores(like, arrays, numbers, i, j, projected, scores, t * heads, signs, signs_at)
+                else:
+                    prefetch(arrays.key, ahead * key_width, key_width)
+                    dot_scores(like, arrays, numbers, i, j, edge, scores, t * heads)
+                add_bias(arrays, numbers, edge, scores, t * heads)
+                for h in range(heads):
+                    products = like
+                    for c in range(h * channels, (h + 1) * channels, lanes):
+                        value = load(arrays.value, j * width + c, like)
+                        products = products + load(grad_out, i * width + c, like) * value
+                    grad = total(products)
+                    if score == DOT and edge_channels > 0:
+                        edge_head = edge_row + h * edge_channels
+                        grad += dot(grad_edge_out, edge_head, arrays.edge_attr, edge * edge_channels, edge_channels)
+                    if outputs.grad_weights != 0:
+                        grad += grad_weights[edge * heads + h]
+                    grads[t * heads + h] = grad
+
+            # 2. Weights, and how much of the gradient all edges of the node have in common.
+            for t in range(degree):
+                edge = np.int64(graph.edge[begin + t])
+                record = (begin + t) * 2 * heads
+                for h in range(0, heads, head_lanes):
+                    row, lse_row = load(scores, t * heads + h, like_heads), load(lse, i * heads + h, like_heads)
+                    store(records, record + h, normalised(numbers, row, lse_row, share))
+                if numbers.drop_below > 0:
+                    for h in range(heads):
+                        grads[t * heads + h] *= keep_scale(numbers, edge, h)
+                if numbers.normaliser == SOFTMAX:
+                    for h in range(0, heads, head_lanes):
+                        product = load(records, record + h, like_heads) * load(grads, t * heads + h, like_heads)
+                        store(deltas, h, load(deltas, h, like_heads) + product)
+
+            # 3. Gradients of the scores, and of what they were made of.
+            for t in range(degree):
+                j, edge = np.int64(graph.col[begin + t]), np.int64(graph.edge[begin + t])
+                record = (begin + t) * 2 * heads
+                for h in range(heads):
+                    weight, grad = records[record + h], grads[t * heads + h]
+                    if numbers.normaliser == SOFTMAX:
+                        grad = weight * (grad - deltas[h])
+                    elif numbers.normaliser == SIGMOID:
+                        grad = weight * (numbers.one - weight) * grad
+                    else:
+                        grad = grad * share if scores[t * heads + h] > 0 else zero
+                    if outputs.bias != 0:
+                        bias[edge * heads + h] = grad
+                    if score == ADDITIVE:
+                        hidden = arrays.query[i * heads + h] + arrays.key[j * heads + h]
+                        if numbers.has_edge_attr:
+                            hidden += arrays.edge_attr[edge * heads + h]
+                        grad = grad if hidden > 0 else grad * numbers.negative_slope
+                        gathered[h] += grad
+                        if outputs.edge_attr != 0:
+                            edge_attr[edge * heads + h] = grad
+                    elif score == DOT:
+                        grad *= numbers.scale
+                    records[record + heads + h] = grad
+                    if numbers.drop_below > 0:
+                        records[record + h] = weight * keep_scale(numbers, edge, h)
+                if score == DYNAMIC:
+                    signs_at = (begin + t) * sign_bytes
+                    for h in range(heads):
+                        grad = splat(records[record + heads + h], like)
+                        flat = grad * slope
+                        for c in range(h * key_channels, (h + 1) * key_channels, lanes):
+                            hidden_grad = where_bits(signs[signs_at + c // lanes], grad, flat)
+                            store(gathered, c, load(gathered, c, like) + hidden_grad)
+                            if edge_channels > 0:
+                                store(projected, c, hidden_grad)
+                    if edge_channels > 0:
+                        for d in range(edge_channels):
+                            feature = splat(arrays.edge_attr[edge * edge_channels + d], like)
+                            sums = like
+                            for c in range(0, key_width, lanes):
+                                hidden_grad, at = load(projected, c, like), d * key_width + c
+                                store(edge_weight, at, load(edge_weight, at, like) + feature * hidden_grad)
+                                sums = sums + load(arrays.edge_weight, at, like) * hidden_grad * load(
+                                    arrays.att, c, like
+                                )
+                            if outputs.edge_attr != 0:
+                                edge_attr[edge * edge_channels + d] = total(sums)
+                elif score == DOT:
+                    for h in range(heads):
+                        grad = splat(records[record + heads + h], like)
+                        for c in range(h * key_channels, (h + 1) * key_channels, lanes):
+                            key = load(arrays.key, j * key_width + c, like)
+                            store(gathered, c, load(gathered, c, like) + grad * key)
+                    if edge_channels > 0:
+                        for d in range(edge_channels):
+                            feature, grad = arrays.edge_attr[edge * edge_channels + d], zero
+                            for h in range(heads):
+                                at = edge_row + h * edge_channels + d
+                                weight, score_grad = records[record + h], records[record + heads + h]
+                                edge_query[at] += score_grad * feature
+                                grad += score_grad * arrays.edge_query[at] + weight * grad_edge_out[at]
+                            if outputs.edge_attr != 0:
+                                edge_attr[edge * edge_channels + d] = grad
+
+            # 4. The node's own gradient.
+            if score == ADDITIVE:
+                for h in range(heads):
+                    query[i * heads + h] = gathered[h]
+            else:
+                for c in range(0, key_width, lanes):
+                    row = load(gathered, c, like)
+                    if score == DYNAMIC:
+                        store(att, c, load(att, c, like) + row * load(arrays.query, i * key_width + c, like))
+                        row = row * load(arrays.att, c, like)
+                    store(query, i * key_width + c, row)
+
+    return backward_target

@@ -1,0 +1,23 @@
+"""From a score to a weight, for a vector of heads of one edge."""
+
+from gatlib.kernels.cpu.arguments import SIGMOID, SOFTMAX
+from gatlib.kernels.cpu.compiled import inlined
+from gatlib.kernels.cpu.lanes import exponential, splat, where_positive
+
+
+@inlined
+def normalised(numbers, scores, lse, share):  # type: ignore[no-untyped-def]
+    """The weights of the scores; `share` is one over the number of neighbours."""
+    if numbers.normaliser == SOFTMAX:
+        return exponential(scores - lse)
+    return pointwise(numbers, scores, share)
+
+
+@inlined
+def pointwise(numbers, scores, share):  # type: ignore[no-untyped-def]
+    """The weights of those normalisers that look at each neighbour on its own: sigmoid and relu."""
+    zero = scores - scores
+    if numbers.normaliser == SIGMOID:
+        one = exponential(zero)
+        return one / (one + exponential(zero - scores))
+    return where_positive(scores, scores, zero) * splat(share, scores)

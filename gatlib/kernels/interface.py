@@ -1,0 +1,76 @@
+"""What every fused kernel is given and gives back: the contract between `cpu`, `gpu` and the operators.
+
+A fused kernel is a pair of functions,
+
+    forward(attention, adjacency, return_weights) -> Forward
+    backward(attention, adjacency, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr) -> Gradients
+
+that may take every argument as valid: the functional front door has checked them.
+"""
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+Score = Literal["additive", "additive-dynamic", "dot"]
+Normaliser = Literal["softmax", "sigmoid", "relu", "sparsemax"]
+
+
+class Adjacency(NamedTuple):
+    """One graph, its edges sorted by target (CSR) and by source (CSC); both sorts are stable.
+
+    With self-loops added, `edge` counts on: edges 0 to E - 1 are the caller's, of which self-loops are left out,
+    and edge E + i is the self-loop of node i.
+    """
+
+    rowptr: Tensor  # [N_target + 1], int64: the slots of target node i are rowptr[i] to rowptr[i + 1]
+    col: Tensor  # [slots], int32: the source of the edge in each slot
+    edge: Tensor  # [slots], int32 or int64: which of the caller's edges it is
+    colptr: Tensor  # [N_source + 1], int64: the same by source
+    row: Tensor  # [slots], int32: the target of each edge by source
+    slot: Tensor  # [slots], int32 or int64: where each edge by source stands in the order by target
+
+
+class Attention(NamedTuple):
+    """The arguments of one attention, contiguous, all of one floating dtype and on one device.
+
+    Projected edge features would be [E, H, K]. No kernel holds that: they come in the smallest form each score allows.
+    """
+
+    score: Score
+    normaliser: Normaliser
+    query: Tensor  # [N_target, H, K]
+    key: Tensor  # [N_source, H, K]
+    value: Tensor  # [N_source, H, C]
+    att: Tensor | None  # [H, K], additive-dynamic
+    edge_attr: Tensor | None  # [E, H] for additive: the share of the edge in q + k + e; else [E, D]
+    edge_weight: Tensor | None  # [H * K, D], additive-dynamic: e = W a
+    edge_query: Tensor | None  # [N_target, H, D], dot: q W, so that q (W a) = (q W) a
+    bias: Tensor | None  # [E, H], added to the score
+    negative_slope: float
+    dropout: float
+    seed: Tensor  # [], int64; see `gatlib.kernels.dropout`
+
+
+class Forward(NamedTuple):
+    out: Tensor  # [N_target, H, C]: the weighted sum of the values
+    edge_out: Tensor | None  # [N_target, H, D], dot with edge features: the weighted sum of edge_attr
+    lse: Tensor  # [N_target, H]: log of the sum of exp(score), 0 where that sum is 0; zeros unless softmax
+    weights: Tensor | None  # [E, H], after dropout; exactly zero for a caller's edge that was left out
+
+
+class Gradients(NamedTuple):
+    """With respect to the fields of `Attention` of the same name; None where there was None.
+
+    Also None for `edge_attr` unless `needs_edge_attr`, and for `value` where value and key are one tensor: the gradient
+    of `key` is then that of both.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor | None
+    att: Tensor | None
+    edge_attr: Tensor | None
+    edge_weight: Tensor | None
+    edge_query: Tensor | None
+    bias: Tensor | None

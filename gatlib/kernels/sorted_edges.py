@@ -1,0 +1,30 @@
+"""Remembers the sorted edges of each graph.
+
+Sorting costs about as much as a forward pass, and the same `edge_index` comes again at every layer and every step. So
+the result is kept for as long as that very tensor lives, and made anew if it was written to since. What is kept has
+copies of its own of everything: whatever happens to the caller's memory, a kernel never reads an edge out of range.
+"""
+
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+_sorted_edges: Any = WeakTensorKeyDictionary()
+
+
+def sorted_edges(
+    kernels: ModuleType, edge_index: Tensor, num_sources: int, num_targets: int, add_self_loops: bool
+) -> Any:
+    """What `kernels.sort_edges` makes of this graph."""
+    sizes = (num_sources, num_targets, add_self_loops)
+    if edge_index.is_inference():  # has no record of having been written to
+        return kernels.sort_edges(edge_index, *sizes)
+    version, graphs = _sorted_edges.get(edge_index, (None, {}))
+    if version != edge_index._version:
+        graphs = {}
+    if sizes not in graphs:
+        graphs[sizes] = kernels.sort_edges(edge_index, *sizes)
+        _sorted_edges[edge_index] = (edge_index._version, graphs)
+    return graphs[sizes]
