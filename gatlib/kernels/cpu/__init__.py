@@ -14,6 +14,7 @@ from gatlib.kernels.cpu import backward_source, backward_target
 from gatlib.kernels.cpu import forward as forward_module
 from gatlib.kernels.cpu.arguments import DYNAMIC, SCORES, address, addresses, graph_addresses, numbers_of
 from gatlib.kernels.cpu.lanes import lanes_for
+from gatlib.kernels.cpu.memory import empty
 from gatlib.kernels.cpu.sorting import SortedGraph, sort_edges
 from gatlib.kernels.cpu.spans import for_each_span
 from gatlib.kernels.interface import Attention, Forward, Gradients
@@ -29,14 +30,14 @@ def forward(attention: Attention, graph: SortedGraph, return_weights: bool) -> F
     edge_weight = _transposed(attention.edge_weight)
     arrays, edges = addresses(attention, edge_weight), graph_addresses(adjacency)
 
-    out = value.new_empty(num_targets, heads, channels)
-    lse = value.new_empty(num_targets, heads)
+    out = empty(num_targets, heads, channels, dtype=value.dtype)
+    lse = empty(num_targets, heads, dtype=value.dtype)
     edge_out = None
     if attention.edge_query is not None:
-        edge_out = value.new_empty(attention.edge_query.shape)
+        edge_out = empty(*attention.edge_query.shape, dtype=value.dtype)
     weights = value.new_zeros(graph.num_edges, heads) if return_weights else None
     outputs = forward_module.Outputs(address(out), address(edge_out), address(lse), address(weights))
-    kernel = forward_module.forward_kernel(SCORES[attention.score], _lanes(attention), lanes_for(heads))
+    kernel = forward_module.forward_kernel(SCORES[attention.score], *_lanes(attention))
     scratch_size = forward_module.scratch_size(heads, key_channels, channels)
 
     def fill(number: int, first: int, last: int) -> None:
@@ -63,13 +64,13 @@ def backward(
     numbers = numbers_of(attention, adjacency)
     edge_weight = _transposed(attention.edge_weight)
     arrays, edges = addresses(attention, edge_weight), graph_addresses(adjacency)
-    score, lanes, head_lanes = SCORES[attention.score], _lanes(attention), lanes_for(heads)
+    score, (lanes, head_lanes, edge_lanes) = SCORES[attention.score], _lanes(attention)
     one_tensor = key is value
 
-    records = value.new_empty(num_slots, 2, heads)
-    signs = torch.empty(num_slots, heads * key_channels // lanes if score == DYNAMIC else 0, dtype=torch.uint8)
-    grad_query, grad_key = torch.empty_like(query), torch.empty_like(key)
-    grad_value = None if one_tensor else torch.empty_like(value)
+    records = empty(num_slots, 2, heads, dtype=value.dtype)
+    signs = empty(num_slots, heads * key_channels // lanes if score == DYNAMIC else 0, dtype=torch.uint8)
+    grad_query, grad_key = empty(*query.shape, dtype=query.dtype), empty(*key.shape, dtype=key.dtype)
+    grad_value = None if one_tensor else empty(*value.shape, dtype=value.dtype)
     # What edges are left out for self-loops gets no gradient.
     grad_edge_attr = None
     if attention.edge_attr is not None and needs_edge_attr:
@@ -83,7 +84,7 @@ def backward(
     if edge_weight is not None:
         grad_edge_weight = value.new_zeros(len(graph.target_spans), *edge_weight.shape)
 
-    target_kernel = backward_target.backward_target_kernel(score, lanes, head_lanes)
+    target_kernel = backward_target.backward_target_kernel(score, lanes, head_lanes, edge_lanes)
     target_scratch = backward_target.scratch_size(heads, key_channels, graph.max_degree)
 
     def fill_targets(number: int, first: int, last: int) -> None:
@@ -145,9 +146,12 @@ def backward(
     )
 
 
-def _lanes(attention: Attention) -> int:
-    channels, key_channels = attention.value.size(2), attention.query.size(2)
-    return lanes_for(channels if attention.score == "additive" else gcd(channels, key_channels))
+def _lanes(attention: Attention) -> tuple[int, int, int]:
+    """Vectors of how many channels, heads and edge features the kernels should use."""
+    (heads, key_channels), channels = attention.query.shape[1:], attention.value.size(2)
+    edge_channels = 1 if attention.edge_query is None else attention.edge_query.size(2)
+    channels = channels if attention.score == "additive" else gcd(channels, key_channels)
+    return lanes_for(channels), lanes_for(heads), lanes_for(edge_channels)
 
 
 def _transposed(edge_weight: Tensor | None) -> Tensor | None:

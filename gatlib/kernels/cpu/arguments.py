@@ -1,6 +1,6 @@
 """What the kernels are given: addresses and numbers.
 
-Numba counts references to arrays wherever they are touched, which in the innermost loops costs as much as the arithmetic.
+Numba counts references to arrays wherever they are touched, which in inner loops costs as much as the arithmetic.
 So kernels get bare addresses; whoever calls them keeps the tensors alive.
 """
 

@@ -11,10 +11,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gatlib.kernels.cpu.arguments import ADDITIVE, DOT, DYNAMIC, SIGMOID, SOFTMAX, array_pointers, graph_pointers
+from gatlib.kernels.cpu.arguments import ADDITIVE, DOT, DYNAMIC, SOFTMAX, array_pointers, graph_pointers
 from gatlib.kernels.cpu.compiled import compiled
-from gatlib.kernels.cpu.lanes import beyond, load, pointer, prefetch, splat, store, total, where_bits, zeros
-from gatlib.kernels.cpu.normalisers import normalised
+from gatlib.kernels.cpu.lanes import (
+    beyond,
+    load,
+    pointer,
+    prefetch,
+    splat,
+    store,
+    total,
+    where_bits,
+    where_positive,
+    zeros,
+)
+from gatlib.kernels.cpu.normalisers import normalised, pointwise_slope
 from gatlib.kernels.cpu.scores import (
     add_bias,
     additive_scores,
@@ -50,12 +61,12 @@ def scratch_size(heads: int, key_channels: int, max_degree: int) -> int:
 
 
 @cache
-def backward_target_kernel(score: int, lanes: int, head_lanes: int) -> Callable[..., None]:
+def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> Callable[..., None]:
     @compiled
     def backward_target(first, last, arrays, graph, numbers, outputs, scratch):  # type: ignore[no-untyped-def]
         """Fills the rows `first` to `last` of the gradients of target nodes, and those of their edges."""
         zero = numbers.zero
-        like, like_heads = zeros(zero, lanes), zeros(zero, head_lanes)
+        like, like_heads, like_edges = zeros(zero, lanes), zeros(zero, head_lanes), zeros(zero, edge_lanes)
         heads, channels, key_channels = numbers.heads, numbers.channels, numbers.key_channels
         edge_channels = numbers.edge_channels
         width, key_width = heads * channels, heads * key_channels
@@ -81,8 +92,8 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int) -> Callable[
             edge_row = i * heads * edge_channels
             for h in range(heads):
                 deltas[h] = zero
-            for c in range(0, key_width, 1 if score == ADDITIVE else lanes):
-                store(gathered, c, zeros(zero, 1) if score == ADDITIVE else like)
+            for c in range(key_width):
+                gathered[c] = zero
             if score == DOT and edge_channels > 0:
                 for c in range(edge_row, edge_row + heads * edge_channels):
                     edge_query[c] = zero
@@ -102,7 +113,7 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int) -> Callable[
                     dynamic_scores(like, arrays, numbers, i, j, projected, scores, t * heads, signs, signs_at)
                 else:
                     prefetch(arrays.key, ahead * key_width, key_width)
-                    dot_scores(like, arrays, numbers, i, j, edge, scores, t * heads)
+                    dot_scores(like, like_edges, arrays, numbers, i, j, edge, scores, t * heads)
                 add_bias(arrays, numbers, edge, scores, t * heads)
                 for h in range(heads):
                     products = like
@@ -112,7 +123,9 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int) -> Callable[
                     grad = total(products)
                     if score == DOT and edge_channels > 0:
                         edge_head = edge_row + h * edge_channels
-                        grad += dot(grad_edge_out, edge_head, arrays.edge_attr, edge * edge_channels, edge_channels)
+                        grad += dot(
+                            like_edges, grad_edge_out, edge_head, arrays.edge_attr, edge * edge_channels, edge_channels
+                        )
                     if outputs.grad_weights != 0:
                         grad += grad_weights[edge * heads + h]
                     grads[t * heads + h] = grad
@@ -136,29 +149,31 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int) -> Callable[
             for t in range(degree):
                 j, edge = np.int64(graph.col[begin + t]), np.int64(graph.edge[begin + t])
                 record = (begin + t) * 2 * heads
-                for h in range(heads):
-                    weight, grad = records[record + h], grads[t * heads + h]
+                for h in range(0, heads, head_lanes):
+                    weight, grad = load(records, record + h, like_heads), load(grads, t * heads + h, like_heads)
                     if numbers.normaliser == SOFTMAX:
-                        grad = weight * (grad - deltas[h])
-                    elif numbers.normaliser == SIGMOID:
-                        grad = weight * (numbers.one - weight) * grad
+                        grad = weight * (grad - load(deltas, h, like_heads))
                     else:
-                        grad = grad * share if scores[t * heads + h] > 0 else zero
+                        row = load(scores, t * heads + h, like_heads)
+                        grad = grad * pointwise_slope(numbers, weight, row, share)
                     if outputs.bias != 0:
-                        bias[edge * heads + h] = grad
+                        store(bias, edge * heads + h, grad)
                     if score == ADDITIVE:
-                        hidden = arrays.query[i * heads + h] + arrays.key[j * heads + h]
+                        hidden = load(arrays.query, i * heads + h, like_heads) + load(
+                            arrays.key, j * heads + h, like_heads
+                        )
                         if numbers.has_edge_attr:
-                            hidden += arrays.edge_attr[edge * heads + h]
-                        grad = grad if hidden > 0 else grad * numbers.negative_slope
-                        gathered[h] += grad
+                            hidden = hidden + load(arrays.edge_attr, edge * heads + h, like_heads)
+                        grad = where_positive(hidden, grad, grad * splat(numbers.negative_slope, like_heads))
+                        store(gathered, h, load(gathered, h, like_heads) + grad)
                         if outputs.edge_attr != 0:
-                            edge_attr[edge * heads + h] = grad
+                            store(edge_attr, edge * heads + h, grad)
                     elif score == DOT:
-                        grad *= numbers.scale
-                    records[record + heads + h] = grad
-                    if numbers.drop_below > 0:
-                        records[record + h] = weight * keep_scale(numbers, edge, h)
+                        grad = grad * splat(numbers.scale, like_heads)
+                    store(records, record + heads + h, grad)
+                if numbers.drop_below > 0:
+                    for h in range(heads):
+                        records[record + h] *= keep_scale(numbers, edge, h)
                 if score == DYNAMIC:
                     signs_at = (begin + t) * sign_bytes
                     for h in range(heads):
@@ -169,34 +184,37 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int) -> Callable[
                             store(gathered, c, load(gathered, c, like) + hidden_grad)
                             if edge_channels > 0:
                                 store(projected, c, hidden_grad)
-                    if edge_channels > 0:
+                    for d in range(edge_channels):
+                        feature = splat(arrays.edge_attr[edge * edge_channels + d], like)
+                        for c in range(0, key_width, lanes):
+                            at = d * key_width + c
+                            store(edge_weight, at, load(edge_weight, at, like) + feature * load(projected, c, like))
+                    if outputs.edge_attr != 0:
                         for d in range(edge_channels):
-                            feature = splat(arrays.edge_attr[edge * edge_channels + d], like)
                             sums = like
                             for c in range(0, key_width, lanes):
-                                hidden_grad, at = load(projected, c, like), d * key_width + c
-                                store(edge_weight, at, load(edge_weight, at, like) + feature * hidden_grad)
-                                sums = sums + load(arrays.edge_weight, at, like) * hidden_grad * load(
-                                    arrays.att, c, like
-                                )
-                            if outputs.edge_attr != 0:
-                                edge_attr[edge * edge_channels + d] = total(sums)
+                                weight = load(arrays.edge_weight, d * key_width + c, like) * load(arrays.att, c, like)
+                                sums = sums + weight * load(projected, c, like)
+                            edge_attr[edge * edge_channels + d] = total(sums)
                 elif score == DOT:
                     for h in range(heads):
                         grad = splat(records[record + heads + h], like)
                         for c in range(h * key_channels, (h + 1) * key_channels, lanes):
                             key = load(arrays.key, j * key_width + c, like)
                             store(gathered, c, load(gathered, c, like) + grad * key)
-                    if edge_channels > 0:
-                        for d in range(edge_channels):
-                            feature, grad = arrays.edge_attr[edge * edge_channels + d], zero
-                            for h in range(heads):
-                                at = edge_row + h * edge_channels + d
-                                weight, score_grad = records[record + h], records[record + heads + h]
-                                edge_query[at] += score_grad * feature
-                                grad += score_grad * arrays.edge_query[at] + weight * grad_edge_out[at]
+                    for d in range(0, edge_channels, edge_lanes):
+                        feature = load(arrays.edge_attr, edge * edge_channels + d, like_edges)
+                        grads_d = like_edges
+                        for h in range(heads):
+                            at = edge_row + h * edge_channels + d
+                            grad = splat(records[record + heads + h], like_edges)
+                            store(edge_query, at, load(edge_query, at, like_edges) + grad * feature)
                             if outputs.edge_attr != 0:
-                                edge_attr[edge * edge_channels + d] = grad
+                                weight = splat(records[record + h], like_edges)
+                                grads_d = grads_d + grad * load(arrays.edge_query, at, like_edges)
+                                grads_d = grads_d + weight * load(grad_edge_out, at, like_edges)
+                        if outputs.edge_attr != 0:
+                            store(edge_attr, edge * edge_channels + d, grads_d)
 
             # 4. The node's own gradient.
             if score == ADDITIVE:

@@ -42,14 +42,14 @@ def scratch_size(heads: int, key_channels: int, channels: int) -> int:
 
 
 @cache
-def forward_kernel(score: int, lanes: int, head_lanes: int) -> Callable[..., None]:
-    """The kernel for one score, vectors of `lanes` channels and of `head_lanes` heads."""
+def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> Callable[..., None]:
+    """The kernel for one score, and for vectors of so many channels, heads and edge features."""
 
     @compiled
     def forward(first, last, arrays, graph, numbers, outputs, scratch):  # type: ignore[no-untyped-def]
         """Fills the rows `first` to `last` of the outputs, and the weights of their edges."""
         zero = numbers.zero
-        like, like_heads = zeros(zero, lanes), zeros(zero, head_lanes)
+        like, like_heads, like_edges = zeros(zero, lanes), zeros(zero, head_lanes), zeros(zero, edge_lanes)
         heads, channels, edge_channels = numbers.heads, numbers.channels, numbers.edge_channels
         width, key_width = heads * channels, heads * numbers.key_channels
         edge_out_channels = edge_channels if score == DOT else 0
@@ -92,7 +92,7 @@ def forward_kernel(score: int, lanes: int, head_lanes: int) -> Callable[..., Non
                         dynamic_scores(like, arrays, numbers, i, j, projected, scores, t * heads, no_signs, -1)
                     else:
                         prefetch(arrays.key, ahead * key_width, key_width)
-                        dot_scores(like, arrays, numbers, i, j, edge, scores, t * heads)
+                        dot_scores(like, like_edges, arrays, numbers, i, j, edge, scores, t * heads)
                     add_bias(arrays, numbers, edge, scores, t * heads)
                     if outputs.weights != 0:
                         for h in range(heads):
@@ -138,8 +138,10 @@ def forward_kernel(score: int, lanes: int, head_lanes: int) -> Callable[..., Non
                             product = lane_weight * load(arrays.value, j * width + c, like)
                             store(gathered, c, load(gathered, c, like) + product)
                         edge_head = edge_row + h * edge_out_channels
-                        for d in range(edge_out_channels):
-                            edge_out[edge_head + d] += weight * arrays.edge_attr[edge * edge_channels + d]
+                        lane_weight_d = splat(weight, like_edges)
+                        for d in range(0, edge_out_channels, edge_lanes):
+                            product_d = lane_weight_d * load(arrays.edge_attr, edge * edge_channels + d, like_edges)
+                            store(edge_out, edge_head + d, load(edge_out, edge_head + d, like_edges) + product_d)
 
             # 4. Divide by the sum, which is zero where there is no edge, or none that a bias of -inf leaves.
             for h in range(heads):

@@ -21,3 +21,12 @@ def pointwise(numbers, scores, share):  # type: ignore[no-untyped-def]
         one = exponential(zero)
         return one / (one + exponential(zero - scores))
     return where_positive(scores, scores, zero) * splat(share, scores)
+
+
+@inlined
+def pointwise_slope(numbers, weights, scores, share):  # type: ignore[no-untyped-def]
+    """The derivative of `pointwise` at the scores, of which the weights are known."""
+    zero = scores - scores
+    if numbers.normaliser == SIGMOID:
+        return weights * (exponential(zero) - weights)
+    return where_positive(scores, splat(share, scores), zero)

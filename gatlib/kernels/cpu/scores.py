@@ -40,7 +40,7 @@ def dynamic_scores(like, arrays, numbers, i, j, projected, scores, at, signs, si
 
 
 @inlined
-def dot_scores(like, arrays, numbers, i, j, edge, scores, at):  # type: ignore[no-untyped-def]
+def dot_scores(like, like_edges, arrays, numbers, i, j, edge, scores, at):  # type: ignore[no-untyped-def]
     channels, edge_channels = numbers.key_channels, numbers.edge_channels
     query, key = i * numbers.heads * channels, j * numbers.heads * channels
     for h in range(numbers.heads):
@@ -50,16 +50,18 @@ def dot_scores(like, arrays, numbers, i, j, edge, scores, at):  # type: ignore[n
         score = total(products)
         if edge_channels > 0:
             edge_head = (i * numbers.heads + h) * edge_channels
-            score += dot(arrays.edge_query, edge_head, arrays.edge_attr, edge * edge_channels, edge_channels)
+            score += dot(
+                like_edges, arrays.edge_query, edge_head, arrays.edge_attr, edge * edge_channels, edge_channels
+            )
         scores[at + h] = score * numbers.scale
 
 
 @inlined
-def dot(a, a_offset, b, b_offset, count):  # type: ignore[no-untyped-def]
-    products = a[a_offset] * b[b_offset]
-    for d in range(1, count):
-        products += a[a_offset + d] * b[b_offset + d]
-    return products
+def dot(like, a, a_offset, b, b_offset, count):  # type: ignore[no-untyped-def]
+    products = like
+    for d in range(0, count, width(like)):
+        products = products + load(a, a_offset + d, like) * load(b, b_offset + d, like)
+    return total(products)
 
 
 @inlined
