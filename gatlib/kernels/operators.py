@@ -15,8 +15,6 @@ from torch import Tensor
 from gatlib.kernels.interface import Attention, Normaliser, Score
 from gatlib.kernels.sorted_edges import sorted_edges
 
-_ATTENTION_FIELDS = ("query", "key", "value", "att", "edge_attr", "edge_weight", "edge_query", "bias")
-
 
 def edge_attention(
     query: Tensor,
@@ -50,7 +48,7 @@ def edge_attention(
     # Features projected on every edge would be [E, H, K]; each score has a way around that.
     edge_query = None
     projection = None if edge_weight is None else edge_weight.view(heads, key_channels, -1)
-    if score == "additive" and edge_attr is not None:
+    if score == "additive" and edge_attr is not None and edge_weight is not None:
         edge_attr, edge_weight = F.linear(edge_attr, edge_weight), None
     elif score == "dot" and projection is not None:
         edge_query, edge_weight = torch.einsum("nhk,hkd->nhd", query, projection.to(query.dtype)), None
@@ -99,9 +97,8 @@ def _forward(
     return_weights: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns `Forward`: out, edge_out, lse, weights."""
-    attention = _attention(
-        query, key, value, att, edge_attr, edge_weight, edge_query, bias, seed, score, normaliser, negative_slope, dropout
-    )
+    tensors = (query, key, key if value is None else value, att, edge_attr, edge_weight, edge_query, bias)
+    attention = Attention(score, normaliser, *tensors, negative_slope, dropout, seed)  # type: ignore[arg-type]
     kernels = _kernels_for(query)
     graph = sorted_edges(kernels, edge_index, key.size(0), query.size(0), add_self_loops)
     out, edge_out, lse, weights = kernels.forward(attention, graph, return_weights)
@@ -118,22 +115,17 @@ def _(
     edge_attr: Tensor | None,
     edge_weight: Tensor | None,
     edge_query: Tensor | None,
-    bias: Tensor | None,
-    seed: Tensor,
-    score: str,
-    normaliser: str,
-    negative_slope: float,
-    dropout: float,
-    add_self_loops: bool,
-    return_weights: bool,
+    *settings: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *_, add_self_loops, return_weights = settings
     num_targets, heads = query.shape[:2]
     channels = (key if value is None else value).size(2)
     num_loops = torch.sym_min(key.size(0), num_targets) if add_self_loops else 0
+    lse_dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
     return (
         query.new_empty(num_targets, heads, channels),
-        _or_nothing(edge_query, query).new_empty((0,) if edge_query is None else edge_query.shape),
-        query.new_empty(num_targets, heads, dtype=_accumulator(query)),
+        query.new_empty((0,) if edge_query is None else edge_query.shape),
+        query.new_empty(num_targets, heads, dtype=lse_dtype),
         query.new_empty((edge_index.size(1) + num_loops, heads) if return_weights else (0,)),
     )
 
@@ -162,9 +154,8 @@ def _backward(
     needs_edge_attr: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Returns `Gradients`."""
-    attention = _attention(
-        query, key, value, att, edge_attr, edge_weight, edge_query, bias, seed, score, normaliser, negative_slope, dropout
-    )
+    tensors = (query, key, key if value is None else value, att, edge_attr, edge_weight, edge_query, bias)
+    attention = Attention(score, normaliser, *tensors, negative_slope, dropout, seed)  # type: ignore[arg-type]
     kernels = _kernels_for(query)
     graph = sorted_edges(kernels, edge_index, key.size(0), query.size(0), add_self_loops)
     gradients = kernels.backward(attention, graph, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr)
@@ -182,22 +173,11 @@ def _(
     edge_weight: Tensor | None,
     edge_query: Tensor | None,
     bias: Tensor | None,
-    seed: Tensor,
-    score: str,
-    normaliser: str,
-    negative_slope: float,
-    dropout: float,
-    add_self_loops: bool,
-    lse: Tensor,
-    grad_out: Tensor,
-    grad_edge_out: Tensor | None,
-    grad_weights: Tensor | None,
-    needs_edge_attr: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    *settings: Any,
+) -> tuple[Tensor, ...]:
+    *_, needs_edge_attr = settings
     tensors = (query, key, value, att, edge_attr if needs_edge_attr else None, edge_weight, edge_query, bias)
-    return tuple(  # type: ignore[return-value]
-        query.new_empty((0,) if tensor is None else tensor.shape) for tensor in tensors
-    )
+    return tuple(query.new_empty((0,) if tensor is None else tensor.shape) for tensor in tensors)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -249,45 +229,9 @@ _forward.register_autograd(_differentiate, setup_context=_setup_context)
 _backward.register_autograd(_refuse_second_derivative)
 
 
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    att: Tensor | None,
-    edge_attr: Tensor | None,
-    edge_weight: Tensor | None,
-    edge_query: Tensor | None,
-    bias: Tensor | None,
-    seed: Tensor,
-    score: str,
-    normaliser: str,
-    negative_slope: float,
-    dropout: float,
-) -> Attention:
-    return Attention(
-        score=score,  # type: ignore[arg-type]
-        normaliser=normaliser,  # type: ignore[arg-type]
-        query=query,
-        key=key,
-        value=key if value is None else value,
-        att=att,
-        edge_attr=edge_attr,
-        edge_weight=edge_weight,
-        edge_query=edge_query,
-        bias=bias,
-        negative_slope=negative_slope,
-        dropout=dropout,
-        seed=seed,
-    )
-
-
 def _kernels_for(tensor: Tensor) -> ModuleType:
     """Imported when first needed: Numba and Triton take their time."""
     return import_module("gatlib.kernels.gpu" if tensor.is_cuda else "gatlib.kernels.cpu")
-
-
-def _accumulator(tensor: Tensor) -> torch.dtype:
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def _or_nothing(tensor: Tensor | None, like: Tensor) -> Tensor:

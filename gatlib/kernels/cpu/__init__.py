@@ -131,6 +131,7 @@ def backward(
         grad_att = att_of_targets.sum(dim=0) + att_of_sources.sum(dim=0)
     if grad_edge_weight is not None and grad_att is not None:
         assert edge_weight is not None
+        assert attention.att is not None
         sums = grad_edge_weight.sum(dim=0)
         grad_att += (sums * edge_weight).sum(dim=0).view_as(grad_att)
         grad_edge_weight = (sums * attention.att.flatten()).t().contiguous()

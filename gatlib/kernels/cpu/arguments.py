@@ -113,7 +113,7 @@ def numbers_of(attention: Attention, adjacency: Adjacency) -> Numbers:
 
 
 @inlined
-def array_pointers(arrays, numbers):  # type: ignore[no-untyped-def]
+def array_pointers(arrays, numbers):
     return Arrays(
         pointer(arrays.query, numbers.zero),
         pointer(arrays.key, numbers.zero),
@@ -127,7 +127,7 @@ def array_pointers(arrays, numbers):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def graph_pointers(graph, numbers):  # type: ignore[no-untyped-def]
+def graph_pointers(graph, numbers):
     return Graph(
         pointer(graph.rowptr, np.int64(0)),
         pointer(graph.col, np.int32(0)),

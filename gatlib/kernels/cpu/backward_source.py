@@ -35,7 +35,7 @@ def scratch_size(heads: int, key_channels: int, channels: int) -> int:
 @cache
 def backward_source_kernel(score: int, lanes: int) -> Callable[..., None]:
     @compiled
-    def backward_source(first, last, arrays, graph, numbers, outputs, scratch):  # type: ignore[no-untyped-def]
+    def backward_source(first, last, arrays, graph, numbers, outputs, scratch):
         """Fills the rows `first` to `last` of the gradients of source nodes."""
         zero = numbers.zero
         like = zeros(zero, lanes)

@@ -63,7 +63,7 @@ def scratch_size(heads: int, key_channels: int, max_degree: int) -> int:
 @cache
 def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> Callable[..., None]:
     @compiled
-    def backward_target(first, last, arrays, graph, numbers, outputs, scratch):  # type: ignore[no-untyped-def]
+    def backward_target(first, last, arrays, graph, numbers, outputs, scratch):
         """Fills the rows `first` to `last` of the gradients of target nodes, and those of their edges."""
         zero = numbers.zero
         like, like_heads, like_edges = zeros(zero, lanes), zeros(zero, head_lanes), zeros(zero, edge_lanes)

@@ -1,11 +1,14 @@
 """How the kernels are compiled: once for all, as far as the disk allows."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from numba import njit
 
 from gatlib.kernels.cpu.lanes import FAST
+
+_njit: Any = partial(njit, error_model="numpy", fastmath=set(FAST))
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -14,13 +17,12 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Numba keeps it beside the source or, where that cannot be written, in the user's cache directory
     (`NUMBA_CACHE_DIR` names another). With no such place every process compiles anew, which only costs time.
     """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": set(FAST)}
     try:
-        return njit(function, cache=True, **options)
+        return _njit(function, nogil=True, cache=True)
     except RuntimeError:  # "cannot cache function: no locator available"
-        return njit(function, **options)
+        return _njit(function, nogil=True)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles as part of the kernel that calls it."""
-    return njit(function, error_model="numpy", fastmath=set(FAST), forceinline=True)
+    return _njit(function, forceinline=True)

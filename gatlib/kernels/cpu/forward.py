@@ -46,7 +46,7 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
     """The kernel for one score, and for vectors of so many channels, heads and edge features."""
 
     @compiled
-    def forward(first, last, arrays, graph, numbers, outputs, scratch):  # type: ignore[no-untyped-def]
+    def forward(first, last, arrays, graph, numbers, outputs, scratch):
         """Fills the rows `first` to `last` of the outputs, and the weights of their edges."""
         zero = numbers.zero
         like, like_heads, like_edges = zeros(zero, lanes), zeros(zero, head_lanes), zeros(zero, edge_lanes)

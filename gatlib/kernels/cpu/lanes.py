@@ -257,7 +257,7 @@ def _arithmetic(instruction: str) -> Callable[..., Any]:
         return a(a, b), code
 
     # Numba compares the signatures of these two, annotations included.
-    return lambda a, b: (lambda a, b: operation(a, b)) if isinstance(a, Lanes) and a == b else None
+    return lambda a, b: (lambda a, b: operation(a, b)) if isinstance(a, Lanes) and a == b else None  # type: ignore[call-arg]
 
 
 for _operator, _instruction in (

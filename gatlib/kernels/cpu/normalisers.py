@@ -6,7 +6,7 @@ from gatlib.kernels.cpu.lanes import exponential, splat, where_positive
 
 
 @inlined
-def normalised(numbers, scores, lse, share):  # type: ignore[no-untyped-def]
+def normalised(numbers, scores, lse, share):
     """The weights of the scores; `share` is one over the number of neighbours."""
     if numbers.normaliser == SOFTMAX:
         return exponential(scores - lse)
@@ -14,7 +14,7 @@ def normalised(numbers, scores, lse, share):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def pointwise(numbers, scores, share):  # type: ignore[no-untyped-def]
+def pointwise(numbers, scores, share):
     """The weights of those normalisers that look at each neighbour on its own: sigmoid and relu."""
     zero = scores - scores
     if numbers.normaliser == SIGMOID:
@@ -24,7 +24,7 @@ def pointwise(numbers, scores, share):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def pointwise_slope(numbers, weights, scores, share):  # type: ignore[no-untyped-def]
+def pointwise_slope(numbers, weights, scores, share):
     """The derivative of `pointwise` at the scores, of which the weights are known."""
     zero = scores - scores
     if numbers.normaliser == SIGMOID:

@@ -10,7 +10,7 @@ from gatlib.kernels.cpu.lanes import leaky_relu, load, positive_bits, splat, sto
 
 
 @inlined
-def additive_scores(arrays, numbers, i, j, edge, scores, at):  # type: ignore[no-untyped-def]
+def additive_scores(arrays, numbers, i, j, edge, scores, at):
     heads = numbers.heads
     for h in range(heads):
         hidden = arrays.query[i * heads + h] + arrays.key[j * heads + h]
@@ -20,7 +20,7 @@ def additive_scores(arrays, numbers, i, j, edge, scores, at):  # type: ignore[no
 
 
 @inlined
-def dynamic_scores(like, arrays, numbers, i, j, projected, scores, at, signs, signs_at):  # type: ignore[no-untyped-def]
+def dynamic_scores(like, arrays, numbers, i, j, projected, scores, at, signs, signs_at):
     """With the projected features of the edge in `projected`, if it has any.
 
     Where the LeakyReLU was in its steep half goes to `signs`, a byte per vector, unless `signs_at` is negative.
@@ -40,7 +40,7 @@ def dynamic_scores(like, arrays, numbers, i, j, projected, scores, at, signs, si
 
 
 @inlined
-def dot_scores(like, like_edges, arrays, numbers, i, j, edge, scores, at):  # type: ignore[no-untyped-def]
+def dot_scores(like, like_edges, arrays, numbers, i, j, edge, scores, at):
     channels, edge_channels = numbers.key_channels, numbers.edge_channels
     query, key = i * numbers.heads * channels, j * numbers.heads * channels
     for h in range(numbers.heads):
@@ -57,7 +57,7 @@ def dot_scores(like, like_edges, arrays, numbers, i, j, edge, scores, at):  # ty
 
 
 @inlined
-def dot(like, a, a_offset, b, b_offset, count):  # type: ignore[no-untyped-def]
+def dot(like, a, a_offset, b, b_offset, count):
     products = like
     for d in range(0, count, width(like)):
         products = products + load(a, a_offset + d, like) * load(b, b_offset + d, like)
@@ -65,7 +65,7 @@ def dot(like, a, a_offset, b, b_offset, count):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def project_edge(like, arrays, numbers, edge, projected):  # type: ignore[no-untyped-def]
+def project_edge(like, arrays, numbers, edge, projected):
     """W a, the features of one edge as [H * K]."""
     channels = numbers.heads * numbers.key_channels
     features = edge * numbers.edge_channels
@@ -78,14 +78,14 @@ def project_edge(like, arrays, numbers, edge, projected):  # type: ignore[no-unt
 
 
 @inlined
-def add_bias(arrays, numbers, edge, scores, at):  # type: ignore[no-untyped-def]
+def add_bias(arrays, numbers, edge, scores, at):
     if numbers.has_bias:
         for h in range(numbers.heads):
             scores[at + h] += arrays.bias[edge * numbers.heads + h]
 
 
 @inlined
-def keep_scale(numbers, edge, head):  # type: ignore[no-untyped-def]
+def keep_scale(numbers, edge, head):
     """What dropout multiplies this weight by: `gatlib.kernels.dropout` in unsigned arithmetic."""
     number = np.uint64(edge * numbers.heads + head)
     seed = np.uint64(numbers.seed)
@@ -95,7 +95,7 @@ def keep_scale(numbers, edge, head):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def mix(bits):  # type: ignore[no-untyped-def]
+def mix(bits):
     bits = bits ^ (bits >> np.uint32(16))
     bits = np.uint32(bits * np.uint32(0x85EBCA6B))
     bits = bits ^ (bits >> np.uint32(13))

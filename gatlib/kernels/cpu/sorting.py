@@ -46,7 +46,7 @@ def sort_edges(edge_index: Tensor, num_sources: int, num_targets: int, add_self_
 
 
 @compiled
-def _count(sizes, edges, rowptr, colptr):  # type: ignore[no-untyped-def]
+def _count(sizes, edges, rowptr, colptr):
     """Where the edges of every node will begin; returns how many there are, or -1 if one is out of range."""
     num_edges, num_sources, num_targets, num_loops = sizes
     integer = np.int64(0)
@@ -73,7 +73,7 @@ def _count(sizes, edges, rowptr, colptr):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _place(sizes, edges, adjacency, next_slot, no_edge):  # type: ignore[no-untyped-def]
+def _place(sizes, edges, adjacency, next_slot, no_edge):
     num_edges, num_sources, num_targets, num_loops = sizes
     integer, small = np.int64(0), np.int32(0)
     edges, next_slot = pointer(edges, integer), pointer(next_slot, integer)

@@ -63,6 +63,9 @@ class _Helpers:
     """The threads beside the caller's own, started when first needed."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.lock = Lock()
         self.size = 0
         self.executor: ThreadPoolExecutor | None = None
@@ -81,4 +84,4 @@ class _Helpers:
 
 _helpers = _Helpers()
 # In a forked child the threads are gone, and one of them may have held the lock.
-os.register_at_fork(after_in_child=_helpers.__init__)
+os.register_at_fork(after_in_child=_helpers.forget)
