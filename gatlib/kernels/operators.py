@@ -1,18 +1,18 @@
 """The fused kernels as PyTorch operators: differentiable once, and one node to `torch.compile` and `torch.export`.
 
 `gatlib::edge_attention` and `gatlib::edge_attention_backward` take the graph as the caller's `edge_index`, so that a
-compiled model finds the sorted edges of an earlier step as well. A tensor that there is not comes out as one of size 0.
+compiled model finds the sorted edges of an earlier step as well.
 """
 
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gatlib.kernels.interface import Attention, Normaliser, Score
+from gatlib.kernels.interface import Attention, Forward, Gradients, Normaliser, Score
 from gatlib.kernels.sorted_edges import sorted_edges
 
 
@@ -37,7 +37,8 @@ def edge_attention(
     """Returns what `gatlib.kernels.reference.edge_attention` does."""
     heads, key_channels = query.shape[1:]
     weight_dtype = torch.promote_types(query.dtype, key.dtype)
-    weight_dtype = weight_dtype if att is None else torch.promote_types(weight_dtype, att.dtype)
+    for optional in (att, bias):
+        weight_dtype = weight_dtype if optional is None else torch.promote_types(weight_dtype, optional.dtype)
     out_dtype = torch.promote_types(weight_dtype, value.dtype)
     half_on_cpu = not query.is_cuda and out_dtype in (torch.float16, torch.bfloat16)
     dtype = torch.float32 if half_on_cpu else out_dtype
@@ -46,14 +47,16 @@ def edge_attention(
         return None if tensor is None else tensor.to(dtype).contiguous()
 
     # Features projected on every edge would be [E, H, K]; each score has a way around that.
-    edge_query = None
-    projection = None if edge_weight is None else edge_weight.view(heads, key_channels, -1)
-    if score == "additive" and edge_attr is not None and edge_weight is not None:
-        edge_attr, edge_weight = F.linear(edge_attr, edge_weight), None
-    elif score == "dot" and projection is not None:
-        edge_query, edge_weight = torch.einsum("nhk,hkd->nhd", query, projection.to(query.dtype)), None
+    edge_query, projection = None, None
+    if edge_attr is not None and edge_weight is not None:
+        if score == "additive":
+            edge_attr, edge_weight = F.linear(edge_attr, edge_weight), None
+        elif score == "dot":
+            projection, edge_weight = edge_weight.view(heads, key_channels, -1).to(dtype), None
+            edge_query = torch.bmm(query.to(dtype).transpose(0, 1), projection).transpose(0, 1)
 
-    out, edge_out, _, weights = torch.ops.gatlib.edge_attention(
+    attend = _EdgeAttention.apply if _runs_now(query) else torch.ops.gatlib.edge_attention
+    out, edge_out, _, weights = attend(
         prepared(query),
         prepared(key),
         None if value is key else prepared(value),
@@ -71,121 +74,117 @@ def edge_attention(
         add_self_loops,
         return_attention_weights,
     )
-    if edge_query is not None:
-        assert projection is not None
-        out = out + torch.einsum("nhd,hcd->nhc", edge_out, projection.to(dtype))
+    if projection is not None:
+        out = out + torch.bmm(edge_out.transpose(0, 1), projection.transpose(1, 2)).transpose(0, 1)
     return out.to(out_dtype), weights.to(weight_dtype) if return_attention_weights else None
 
 
-@torch.library.custom_op("gatlib::edge_attention", mutates_args=())
-def _forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,  # None: the key
-    edge_index: Tensor,
-    att: Tensor | None,
-    edge_attr: Tensor | None,
-    edge_weight: Tensor | None,
-    edge_query: Tensor | None,
-    bias: Tensor | None,
-    seed: Tensor,
-    score: str,
-    normaliser: str,
-    negative_slope: float,
-    dropout: float,
-    add_self_loops: bool,
-    return_weights: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns `Forward`: out, edge_out, lse, weights."""
-    tensors = (query, key, key if value is None else value, att, edge_attr, edge_weight, edge_query, bias)
-    attention = Attention(score, normaliser, *tensors, negative_slope, dropout, seed)  # type: ignore[arg-type]
-    kernels = _kernels_for(query)
-    graph = sorted_edges(kernels, edge_index, key.size(0), query.size(0), add_self_loops)
-    out, edge_out, lse, weights = kernels.forward(attention, graph, return_weights)
-    return out, _or_nothing(edge_out, query), lse, _or_nothing(weights, query)
+class _Inputs(NamedTuple):
+    query: Tensor
+    key: Tensor
+    value: Tensor | None  # None: the key
+    edge_index: Tensor
+    att: Tensor | None
+    edge_attr: Tensor | None
+    edge_weight: Tensor | None
+    edge_query: Tensor | None
+    bias: Tensor | None
+    seed: Tensor
+    score: Score
+    normaliser: Normaliser
+    negative_slope: float
+    dropout: float
+    add_self_loops: bool
 
 
-@_forward.register_fake
-def _(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    edge_index: Tensor,
-    att: Tensor | None,
-    edge_attr: Tensor | None,
-    edge_weight: Tensor | None,
-    edge_query: Tensor | None,
-    *settings: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *_, add_self_loops, return_weights = settings
-    num_targets, heads = query.shape[:2]
-    channels = (key if value is None else value).size(2)
-    num_loops = torch.sym_min(key.size(0), num_targets) if add_self_loops else 0
-    lse_dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+_SCHEMA = (
+    "Tensor query, Tensor key, Tensor? value, Tensor edge_index, Tensor? att, Tensor? edge_attr, Tensor? edge_weight, "
+    "Tensor? edge_query, Tensor? bias, Tensor seed, str score, str normaliser, float negative_slope, float dropout, "
+    "bool add_self_loops"
+)
+_FORWARD_SCHEMA = f"({_SCHEMA}, bool return_weights) -> (Tensor, Tensor, Tensor, Tensor)"
+_BACKWARD_SCHEMA = (
+    f"({_SCHEMA}, Tensor lse, Tensor grad_out, Tensor? grad_edge_out, Tensor? grad_weights, bool needs_edge_attr)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
+def _forward(*arguments: Any) -> Forward:
+    *inputs, return_weights = arguments
+    attention, kernels, graph = _problem(_Inputs(*inputs))
+    return kernels.forward(attention, graph, return_weights)
+
+
+def _backward(*arguments: Any) -> Gradients:
+    *inputs, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr = arguments
+    attention, kernels, graph = _problem(_Inputs(*inputs))
+    return kernels.backward(attention, graph, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr)
+
+
+def _problem(inputs: _Inputs) -> tuple[Attention, ModuleType, Any]:
+    query, key = inputs.query, inputs.key
+    attention = Attention(
+        score=inputs.score,
+        normaliser=inputs.normaliser,
+        query=query,
+        key=key,
+        value=key if inputs.value is None else inputs.value,
+        att=inputs.att,
+        edge_attr=inputs.edge_attr,
+        edge_weight=inputs.edge_weight,
+        edge_query=inputs.edge_query,
+        bias=inputs.bias,
+        negative_slope=inputs.negative_slope,
+        dropout=inputs.dropout,
+        seed=inputs.seed,
+    )
+    # Imported when first needed: Numba and Triton take their time.
+    kernels = import_module("gatlib.kernels.gpu" if query.is_cuda else "gatlib.kernels.cpu")
     return (
-        query.new_empty(num_targets, heads, channels),
-        query.new_empty((0,) if edge_query is None else edge_query.shape),
-        query.new_empty(num_targets, heads, dtype=lse_dtype),
-        query.new_empty((edge_index.size(1) + num_loops, heads) if return_weights else (0,)),
+        attention,
+        kernels,
+        sorted_edges(kernels, inputs.edge_index, key.size(0), query.size(0), inputs.add_self_loops),
     )
 
 
-@torch.library.custom_op("gatlib::edge_attention_backward", mutates_args=())
-def _backward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    edge_index: Tensor,
-    att: Tensor | None,
-    edge_attr: Tensor | None,
-    edge_weight: Tensor | None,
-    edge_query: Tensor | None,
-    bias: Tensor | None,
-    seed: Tensor,
-    score: str,
-    normaliser: str,
-    negative_slope: float,
-    dropout: float,
-    add_self_loops: bool,
-    lse: Tensor,
-    grad_out: Tensor,
-    grad_edge_out: Tensor | None,
-    grad_weights: Tensor | None,
-    needs_edge_attr: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns `Gradients`."""
-    tensors = (query, key, key if value is None else value, att, edge_attr, edge_weight, edge_query, bias)
-    attention = Attention(score, normaliser, *tensors, negative_slope, dropout, seed)  # type: ignore[arg-type]
-    kernels = _kernels_for(query)
-    graph = sorted_edges(kernels, edge_index, key.size(0), query.size(0), add_self_loops)
-    gradients = kernels.backward(attention, graph, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr)
-    return tuple(_or_nothing(gradient, query) for gradient in gradients)  # type: ignore[return-value]
+def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
+    *inputs, return_weights = arguments
+    given = _Inputs(*inputs)
+    query, key = given.query, given.key
+    num_targets, heads = query.shape[:2]
+    channels = (key if given.value is None else given.value).size(2)
+    num_loops = torch.sym_min(key.size(0), num_targets) if given.add_self_loops else 0
+    return (
+        query.new_empty(num_targets, heads, channels),
+        query.new_empty((0,) if given.edge_query is None else given.edge_query.shape),
+        query.new_empty(num_targets, heads, dtype=torch.promote_types(query.dtype, torch.float32)),
+        query.new_empty((given.edge_index.size(1) + num_loops, heads) if return_weights else (0,)),
+    )
 
 
-@_backward.register_fake
-def _(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor | None,
-    edge_index: Tensor,
-    att: Tensor | None,
-    edge_attr: Tensor | None,
-    edge_weight: Tensor | None,
-    edge_query: Tensor | None,
-    bias: Tensor | None,
-    *settings: Any,
-) -> tuple[Tensor, ...]:
-    *_, needs_edge_attr = settings
-    tensors = (query, key, value, att, edge_attr if needs_edge_attr else None, edge_weight, edge_query, bias)
-    return tuple(query.new_empty((0,) if tensor is None else tensor.shape) for tensor in tensors)
+def _fake_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    given, needs_edge_attr = _Inputs(*arguments[: len(_Inputs._fields)]), arguments[-1]
+    edge_attr = given.edge_attr if needs_edge_attr else None
+    tensors = (
+        given.query,
+        given.key,
+        given.value,
+        given.att,
+        edge_attr,
+        given.edge_weight,
+        given.edge_query,
+        given.bias,
+    )
+    return tuple(given.query.new_empty((0,) if tensor is None else tensor.shape) for tensor in tensors)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+    out, _, lse, _ = output
     tensors, ctx.settings = inputs[:10], inputs[10:15]
-    ctx.mark_non_differentiable(output[2])
+    ctx.mark_non_differentiable(lse)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, output[2])
-    ctx.out_shape = output[0].shape
+    ctx.save_for_backward(*tensors, lse)
+    ctx.out_shape = out.shape
 
 
 def _differentiate(
@@ -194,28 +193,21 @@ def _differentiate(
     *tensors, lse = ctx.saved_tensors
     query, edge_query = tensors[0], tensors[7]
     grad_out = query.new_zeros(ctx.out_shape) if grad_out is None else grad_out.contiguous()
-    if edge_query is not None:
+    if edge_query is None:
+        grad_edge_out = None
+    else:
         grad_edge_out = torch.zeros_like(edge_query) if grad_edge_out is None else grad_edge_out.contiguous()
-    gradients = torch.ops.gatlib.edge_attention_backward(
-        *tensors,
-        *ctx.settings,
-        lse,
-        grad_out,
-        grad_edge_out if edge_query is not None else None,
-        None if grad_weights is None else grad_weights.contiguous(),
-        ctx.needs_input_grad[5],
-    )
+    grad_weights = None if grad_weights is None else grad_weights.contiguous()
+    needs = ctx.needs_input_grad
+    # Where a graph of the backward pass is asked for, the operator is there to refuse it.
+    backward = _backward if _runs_now(lse) and not torch.is_grad_enabled() else torch.ops.gatlib.edge_attention_backward
+    gradients = backward(*tensors, *ctx.settings, lse, grad_out, grad_edge_out, grad_weights, needs[5])
+    needed = (*needs[:3], *needs[4:9])  # without edge_index
     query_, key, value, att, edge_attr, edge_weight, edge_query_, bias = (
-        gradient if needed else None
-        for gradient, needed in zip(gradients, _differentiable(ctx.needs_input_grad), strict=True)
+        gradient if wanted else None for gradient, wanted in zip(gradients, needed, strict=True)
     )
     no_settings = (None,) * 7  # seed and what follows
     return query_, key, value, None, att, edge_attr, edge_weight, edge_query_, bias, *no_settings
-
-
-def _differentiable(of_inputs: tuple[bool, ...]) -> tuple[bool, ...]:
-    """Without edge_index and the settings."""
-    return (*of_inputs[:3], *of_inputs[4:9])
 
 
 def _refuse_second_derivative(ctx: Any, *gradients: Tensor) -> None:
@@ -225,14 +217,48 @@ def _refuse_second_derivative(ctx: Any, *gradients: Tensor) -> None:
     )
 
 
-_forward.register_autograd(_differentiate, setup_context=_setup_context)
-_backward.register_autograd(_refuse_second_derivative)
+class _EdgeAttention(torch.autograd.Function):
+    """The operator without its dispatch, which costs a small graph more than its attention does."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor | None, ...]:
+        output = _forward(*inputs)
+        _setup_context(ctx, inputs, output)
+        return tuple(output)
+
+    backward = staticmethod(_differentiate)
 
 
-def _kernels_for(tensor: Tensor) -> ModuleType:
-    """Imported when first needed: Numba and Triton take their time."""
-    return import_module("gatlib.kernels.gpu" if tensor.is_cuda else "gatlib.kernels.cpu")
+def _runs_now(tensor: Tensor) -> bool:
+    """Whether nobody traces or transforms what happens, so that no operator need be seen."""
+    return (
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and not torch.compiler.is_compiling()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and not torch._C._are_functorch_transforms_active()
+    )
 
 
-def _or_nothing(tensor: Tensor | None, like: Tensor) -> Tensor:
-    return like.new_empty(0) if tensor is None else tensor
+def _forward_operator(*arguments: Any) -> tuple[Tensor, ...]:
+    return _all_tensors(_forward(*arguments), like=arguments[0])
+
+
+def _backward_operator(*arguments: Any) -> tuple[Tensor, ...]:
+    return _all_tensors(_backward(*arguments), like=arguments[0])
+
+
+def _all_tensors(tensors: tuple[Tensor | None, ...], like: Tensor) -> tuple[Tensor, ...]:
+    """An operator always returns tensors: those that there are not come out as one of size 0."""
+    return tuple(like.new_empty(0) if tensor is None else tensor for tensor in tensors)
+
+
+_operator = torch.library.custom_op(
+    "gatlib::edge_attention", _forward_operator, mutates_args=(), schema=_FORWARD_SCHEMA
+)
+_operator.register_fake(_fake_forward)
+_operator.register_autograd(_differentiate, setup_context=_setup_context)
+_operator = torch.library.custom_op(
+    "gatlib::edge_attention_backward", _backward_operator, mutates_args=(), schema=_BACKWARD_SCHEMA
+)
+_operator.register_fake(_fake_backward)
+_operator.register_autograd(_refuse_second_derivative)

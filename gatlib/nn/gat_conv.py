@@ -4,16 +4,19 @@ from functools import partial
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 import torch_geometric.nn as pyg
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size, SparseTensor
-from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops
-from torch_geometric.utils.sparse import set_sparse_value
 
-from gatlib.nn.functional import edge_attention
+from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.message_passing import (
+    append_loop_attr,
     check_num_nodes,
+    graph_with_weights,
+    is_plain_linear,
+    join_heads,
     needs_message_passing,
     source_target_edges,
     to_csr_if_csc,
@@ -35,7 +38,8 @@ class GATConv(pyg.GATConv):
 
     Constructor, parameters, initialisation and results are those of `torch_geometric.nn.GATConv`, of which
     this is a subclass; either loads the other's `state_dict`. The difference is that no tensor of shape
-    [edges, heads, channels] outlives its use; see `gatlib.nn.functional.edge_attention`.
+    [edges, heads, channels] outlives its use, and that dropout, under the same seed, ignores other neighbours; see
+    `gatlib.nn.functional.edge_attention`.
 
     Args:
         in_channels (int or tuple): Features per node, a pair (source, target) for a bipartite graph; -1 to
@@ -54,6 +58,10 @@ class GATConv(pyg.GATConv):
         **kwargs: Arguments of `torch_geometric.nn.MessagePassing`; an `aggr` other than a sum, for one, takes
             the way of PyG.
 
+    Attributes:
+        implementation: What computes the attention; see `gatlib.nn.functional.edge_attention`. Set
+            ``conv.implementation = "reference"`` for second derivatives. Default: ``"auto"``.
+
     Shapes:
         - **x:** :math:`(N, F)`, or :math:`((N_s, F_s), (N_t, F_t))` for a bipartite graph, whose second part
           may be None
@@ -61,6 +69,8 @@ class GATConv(pyg.GATConv):
         - **edge_attr:** :math:`(E, D)`
         - **output:** :math:`(N_t, H \cdot C)`, or :math:`(N_t, C)` with ``concat=False``
     """
+
+    implementation: Implementation = "auto"
 
     # PyG generates code from these. Left to itself, it looks for them in the source of the class called GATConv
     # and finds ours instead of its own.
@@ -103,25 +113,25 @@ class GATConv(pyg.GATConv):
         elif x_target is not x_source or lin_target is not lin_source:
             target = lin_target(x_target).view(-1, self.heads, self.out_channels)
 
-        # 2. Complete the graph.
-        if self.add_self_loops:
-            num_nodes = source.size(0) if target is None else min(source.size(0), target.size(0))
-            num_nodes = num_nodes if size is None else min(size)
-            edge_index, edge_attr = remove_self_loops(edge_index, edge_attr)
-            edge_index, edge_attr = add_self_loops(edge_index, edge_attr, self.fill_value, num_nodes)
+        # 2. Read the graph.
         num_targets = check_num_nodes(self, edge_index, size, source, target)
         edges, edge_attr = source_target_edges(self, edge_index, edge_attr)
 
         # 3. Attend. A score is the sum of a number for each end and one for the edge.
-        key = (source * self.att_src).sum(dim=-1, keepdim=True)
-        if target is None:
-            query = key.new_zeros(num_targets, self.heads, 1)
+        if target is source:
+            key, query = _attended(x_source, lin_source, source, [self.att_src, self.att_dst])
         else:
-            query = (target * self.att_dst).sum(dim=-1, keepdim=True)
+            (key,) = _attended(x_source, lin_source, source, [self.att_src])
+            if x_target is None or target is None:
+                query = key.new_zeros(num_targets, self.heads, 1)
+            else:
+                (query,) = _attended(x_target, lin_target, target, [self.att_dst])
         edge_weight = None
         if self.lin_edge is None:
             edge_attr = None
         elif edge_attr is not None:
+            if self.add_self_loops:
+                edge_attr = append_loop_attr(self, edges, edge_attr, source.size(0), num_targets)
             edge_attr = edge_attr.view(-1, 1) if edge_attr.dim() == 1 else edge_attr
             weight = self.lin_edge.weight.view(self.heads, self.out_channels, -1)
             edge_weight = torch.einsum("hc,hcd->hd", self.att_edge.squeeze(0), weight)
@@ -136,6 +146,8 @@ class GATConv(pyg.GATConv):
             edge_weight=edge_weight,
             negative_slope=self.negative_slope,
             dropout=self.dropout if self.training else 0.0,
+            add_self_loops=self.add_self_loops,
+            implementation=self.implementation,
         )
         if return_attention_weights:
             out, alpha = attend(return_attention_weights=True)
@@ -143,14 +155,18 @@ class GATConv(pyg.GATConv):
             out, alpha = attend(), None
 
         # 4. Join the heads.
-        out = out.flatten(start_dim=1) if self.concat else out.mean(dim=1)
-        if residual is not None:
-            out = out + residual
-        if self.bias is not None:
-            out = out + self.bias
+        out = join_heads(out, self.concat, [residual, self.bias])
+        return out if alpha is None else (out, graph_with_weights(self, edge_index, edges, alpha))
 
-        if alpha is None:
-            return out
-        if is_torch_sparse_tensor(edge_index):
-            return out, (set_sparse_value(edge_index, alpha), alpha)
-        return out, (edge_index, alpha)
+
+def _attended(x: Tensor, lin: pyg.Linear, projected: Tensor, atts: list[Tensor]) -> list[Tensor]:
+    """a · W x, one number [N, H, 1] for every node and head, for each vector a [1, H, C].
+
+    As (a W) · x, where nothing of the size of W x, here `projected` [N, H, C], is made.
+    """
+    if not is_plain_linear(lin) or x.is_sparse or x.dtype != projected.dtype:  # the last: autocast
+        return [(projected * att).sum(dim=-1, keepdim=True) for att in atts]
+    _, heads, channels = projected.shape
+    folded = torch.bmm(torch.cat(atts).transpose(0, 1), lin.weight.view(heads, channels, -1))
+    numbers = F.linear(x, folded.flatten(end_dim=1)).view(-1, heads, len(atts), 1)
+    return list(numbers.unbind(dim=2))

@@ -7,12 +7,13 @@ import torch_geometric.nn as pyg
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor, PairTensor, SparseTensor
-from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops
-from torch_geometric.utils.sparse import set_sparse_value
 
-from gatlib.nn.functional import edge_attention
+from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.message_passing import (
+    append_loop_attr,
     check_num_nodes,
+    graph_with_weights,
+    join_heads,
     needs_message_passing,
     source_target_edges,
     to_csr_if_csc,
@@ -34,7 +35,8 @@ class GATv2Conv(pyg.GATv2Conv):
 
     Constructor, parameters, initialisation and results are those of `torch_geometric.nn.GATv2Conv`, of which
     this is a subclass; either loads the other's `state_dict`. The difference is that no tensor of shape
-    [edges, heads, channels] outlives its use; see `gatlib.nn.functional.edge_attention`.
+    [edges, heads, channels] outlives its use, and that dropout, under the same seed, ignores other neighbours; see
+    `gatlib.nn.functional.edge_attention`.
 
     Args:
         in_channels (int or tuple): Features per node, a pair (source, target) for a bipartite graph; -1 to
@@ -54,12 +56,18 @@ class GATv2Conv(pyg.GATv2Conv):
         **kwargs: Arguments of `torch_geometric.nn.MessagePassing`; an `aggr` other than a sum, for one, takes
             the way of PyG.
 
+    Attributes:
+        implementation: What computes the attention; see `gatlib.nn.functional.edge_attention`. Set
+            ``conv.implementation = "reference"`` for second derivatives. Default: ``"auto"``.
+
     Shapes:
         - **x:** :math:`(N, F)`, or :math:`((N_s, F_s), (N_t, F_t))` for a bipartite graph
         - **edge_index:** :math:`(2, E)`, or the transposed sparse adjacency matrix :math:`(N_t, N_s)`
         - **edge_attr:** :math:`(E, D)`
         - **output:** :math:`(N_t, H \cdot C)`, or :math:`(N_t, C)` with ``concat=False``
     """
+
+    implementation: Implementation = "auto"
 
     # For what these four lines are, see `GATConv`.
     propagate_type: ClassVar = {"x": "PairTensor", "alpha": "Tensor"}
@@ -96,16 +104,14 @@ class GATv2Conv(pyg.GATv2Conv):
         if x_target is not x_source or self.lin_r is not self.lin_l:
             query = self.lin_r(x_target).view(-1, self.heads, self.out_channels)
 
-        # 2. Complete the graph.
-        if self.add_self_loops:
-            num_nodes = min(key.size(0), query.size(0))
-            edge_index, edge_attr = remove_self_loops(edge_index, edge_attr)
-            edge_index, edge_attr = add_self_loops(edge_index, edge_attr, self.fill_value, num_nodes)
+        # 2. Read the graph.
         check_num_nodes(self, edge_index, None, key, query)
         edges, edge_attr = source_target_edges(self, edge_index, edge_attr)
         edge_weight = None
         if edge_attr is not None:
             assert self.lin_edge is not None, "Edge features were given to a layer without 'edge_dim'"
+            if self.add_self_loops:
+                edge_attr = append_loop_attr(self, edges, edge_attr, key.size(0), query.size(0))
             edge_attr = edge_attr.view(-1, 1) if edge_attr.dim() == 1 else edge_attr
             edge_weight = self.lin_edge.weight
 
@@ -122,6 +128,8 @@ class GATv2Conv(pyg.GATv2Conv):
             edge_weight=edge_weight,
             negative_slope=self.negative_slope,
             dropout=self.dropout if self.training else 0.0,
+            add_self_loops=self.add_self_loops,
+            implementation=self.implementation,
         )
         if return_attention_weights:
             out, alpha = attend(return_attention_weights=True)
@@ -129,14 +137,5 @@ class GATv2Conv(pyg.GATv2Conv):
             out, alpha = attend(), None
 
         # 4. Join the heads.
-        out = out.flatten(start_dim=1) if self.concat else out.mean(dim=1)
-        if residual is not None:
-            out = out + residual
-        if self.bias is not None:
-            out = out + self.bias
-
-        if alpha is None:
-            return out
-        if is_torch_sparse_tensor(edge_index):
-            return out, (set_sparse_value(edge_index, alpha), alpha)
-        return out, (edge_index, alpha)
+        out = join_heads(out, self.concat, [residual, self.bias])
+        return out if alpha is None else (out, graph_with_weights(self, edge_index, edges, alpha))

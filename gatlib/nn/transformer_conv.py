@@ -9,9 +9,10 @@ from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor, PairTensor, SparseTensor
 
-from gatlib.nn.functional import edge_attention
+from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.message_passing import (
     check_num_nodes,
+    join_heads,
     needs_message_passing,
     source_target_edges,
     to_csr_if_csc,
@@ -38,7 +39,8 @@ class TransformerConv(pyg.TransformerConv):
 
     Constructor, parameters, initialisation and results are those of `torch_geometric.nn.TransformerConv`, of
     which this is a subclass; either loads the other's `state_dict`. The difference is that no tensor of shape
-    [edges, heads, channels] outlives its use; see `gatlib.nn.functional.edge_attention`.
+    [edges, heads, channels] outlives its use, and that dropout, under the same seed, ignores other neighbours; see
+    `gatlib.nn.functional.edge_attention`.
 
     Args:
         in_channels (int or tuple): Features per node, a pair (source, target) for a bipartite graph; -1 to
@@ -54,12 +56,18 @@ class TransformerConv(pyg.TransformerConv):
         **kwargs: Arguments of `torch_geometric.nn.MessagePassing`; an `aggr` other than a sum, for one, takes
             the way of PyG.
 
+    Attributes:
+        implementation: What computes the attention; see `gatlib.nn.functional.edge_attention`. Set
+            ``conv.implementation = "reference"`` for second derivatives. Default: ``"auto"``.
+
     Shapes:
         - **x:** :math:`(N, F)`, or :math:`((N_s, F_s), (N_t, F_t))` for a bipartite graph
         - **edge_index:** :math:`(2, E)`, or the transposed sparse adjacency matrix :math:`(N_t, N_s)`
         - **edge_attr:** :math:`(E, D)`
         - **output:** :math:`(N_t, H \cdot C)`, or :math:`(N_t, C)` with ``concat=False``
     """
+
+    implementation: Implementation = "auto"
 
     # For what these two lines are, see `GATConv`.
     propagate_type: ClassVar = {
@@ -115,6 +123,7 @@ class TransformerConv(pyg.TransformerConv):
             score="dot",
             edge_attr=edge_attr,
             edge_weight=edge_weight,
+            implementation=self.implementation,
         )
         dropout = self.dropout if self.training else 0.0
         alpha = None
@@ -126,13 +135,12 @@ class TransformerConv(pyg.TransformerConv):
                 _, alpha = attend(return_attention_weights=True)
 
         # 3. Join the heads, and the node itself.
-        out = out.flatten(start_dim=1) if self.concat else out.mean(dim=1)
-        if self.root_weight:
-            root = self.lin_skip(x_target)
-            if self.lin_beta is None:
-                out = out + root
-            else:
-                beta = self.lin_beta(torch.cat([out, root, out - root], dim=-1)).sigmoid()
-                out = beta * root + (1 - beta) * out
+        root = self.lin_skip(x_target) if self.root_weight else None
+        if root is None or self.lin_beta is None:
+            out = join_heads(out, self.concat, [root])
+        else:
+            out = join_heads(out, self.concat, [])
+            beta = self.lin_beta(torch.cat([out, root, out - root], dim=-1)).sigmoid()
+            out = beta * root + (1 - beta) * out
 
         return out if alpha is None else (out, (edge_index, alpha))

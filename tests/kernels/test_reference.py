@@ -14,10 +14,22 @@ from gatlib.kernels import reference
 
 HEADS, CHANNELS, EDGE_FEATURES = 2, 3, 4
 SCORES = ("additive", "additive-dynamic", "dot")
+DEFAULTS: dict[str, Any] = {
+    "att": None,
+    "edge_attr": None,
+    "edge_weight": None,
+    "bias": None,
+    "negative_slope": 0.2,
+    "normaliser": "softmax",
+    "dropout": 0.0,
+    "seed": torch.tensor(0),
+    "add_self_loops": False,
+    "return_attention_weights": True,
+}
 
 
 def problem(
-    score: str, num_nodes: int, num_edges: int, edge_features: bool, channels: int = CHANNELS
+    score: str, num_nodes: int, num_edges: int, edge_features: bool, channels: int = CHANNELS, **options: Any
 ) -> tuple[list[Tensor], Callable[..., Any]]:
     """The tensors that need gradients, and the attention as a function of them."""
     generator = torch.Generator().manual_seed(num_edges)
@@ -35,12 +47,12 @@ def problem(
     if score == "additive-dynamic":
         leaves["att"] = draw(HEADS, width)
     if edge_features:
-        leaves["edge_attr"], leaves["edge_weight"] = draw(num_edges, EDGE_FEATURES), draw(HEADS * width, EDGE_FEATURES)
+        num_rows = num_edges + (num_nodes if options.get("add_self_loops") else 0)
+        leaves["edge_attr"], leaves["edge_weight"] = draw(num_rows, EDGE_FEATURES), draw(HEADS * width, EDGE_FEATURES)
 
-    def attend(*tensors: Tensor) -> tuple[Tensor, Tensor]:
-        given: dict[str, Any] = dict.fromkeys(("att", "edge_attr", "edge_weight"))
-        given |= dict(zip(leaves, tensors, strict=True))
-        return reference.edge_attention(edge_index=edge_index, score=score, negative_slope=0.2, dropout=0.0, **given)
+    def attend(*tensors: Tensor) -> tuple[Tensor, Tensor | None]:
+        given = DEFAULTS | options | dict(zip(leaves, tensors, strict=True))
+        return reference.edge_attention(edge_index=edge_index, score=score, **given)
 
     return list(leaves.values()), attend
 
@@ -52,10 +64,15 @@ def gradients(outputs: tuple[Tensor, ...], leaves: list[Tensor]) -> list[Tensor]
     return [*first, *second]
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"add_self_loops": True}, {"normaliser": "sparsemax", "dropout": 0.3}], ids=str
+)
 @pytest.mark.parametrize("edge_features", [False, True], ids=["plain", "edge features"])
 @pytest.mark.parametrize("score", SCORES)
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, score: str, edge_features: bool) -> None:
-    leaves, attend = problem(score, num_nodes=5, num_edges=43, edge_features=edge_features)
+def test_chunks_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, score: str, edge_features: bool, options: dict[str, Any]
+) -> None:
+    leaves, attend = problem(score, num_nodes=5, num_edges=43, edge_features=edge_features, **options)
     assert len(reference._chunks_of_edges(43, HEADS * CHANNELS, 5)) == 1
     expected = attend(*leaves)
     expected_gradients = gradients(expected, leaves)
@@ -123,10 +140,8 @@ def test_half_precision_sums_in_float32(dtype: torch.dtype) -> None:
     num_edges = 5000  # ones added up in bfloat16 stop at 256
     ones = torch.ones(num_edges, 1, 1, dtype=dtype)
     edge_index = torch.stack([torch.arange(num_edges), torch.zeros(num_edges, dtype=torch.long)])
-    out, weights = reference.edge_attention(
-        ones[:1], ones, ones, edge_index, score="dot", att=None, edge_attr=None, edge_weight=None,
-        negative_slope=0.2, dropout=0.0,
-    )  # fmt: skip
+    out, weights = reference.edge_attention(ones[:1], ones, ones, edge_index, score="dot", **DEFAULTS)
+    assert weights is not None
     assert out.dtype == weights.dtype == dtype
     torch.testing.assert_close(out.item(), 1.0, rtol=1e-3, atol=0)
     torch.testing.assert_close(weights[0].item(), 1 / num_edges, rtol=1e-2, atol=0)
@@ -139,3 +154,8 @@ def test_chunks_cover_every_edge_once() -> None:
     assert len(chunks) == 3
     # Never fewer edges in a chunk than there are nodes.
     assert len(reference._chunks_of_edges(11, width=reference.CHUNK_ELEMENTS, num_nodes=11)) == 1
+
+
+def test_weights_come_only_if_asked_for() -> None:
+    leaves, attend = problem("dot", num_nodes=3, num_edges=7, edge_features=False, return_attention_weights=False)
+    assert attend(*leaves)[1] is None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gatlib.kernels.cpu import backward_source, backward_target
 from gatlib.kernels.cpu import forward as forward_module
-from gatlib.kernels.cpu.arguments import DYNAMIC, SCORES, address, addresses, graph_addresses, numbers_of
+from gatlib.kernels.cpu.arguments import DYNAMIC, SCORES, address, addresses, numbers_of
 from gatlib.kernels.cpu.lanes import lanes_for
 from gatlib.kernels.cpu.memory import empty
 from gatlib.kernels.cpu.sorting import SortedGraph, sort_edges
@@ -28,7 +28,7 @@ def forward(attention: Attention, graph: SortedGraph, return_weights: bool) -> F
     adjacency = graph.adjacency
     numbers = numbers_of(attention, adjacency)
     edge_weight = _transposed(attention.edge_weight)
-    arrays, edges = addresses(attention, edge_weight), graph_addresses(adjacency)
+    arrays, edges = addresses(attention, edge_weight), graph.addresses
 
     out = empty(num_targets, heads, channels, dtype=value.dtype)
     lse = empty(num_targets, heads, dtype=value.dtype)
@@ -63,7 +63,7 @@ def backward(
     num_slots = adjacency.col.numel()
     numbers = numbers_of(attention, adjacency)
     edge_weight = _transposed(attention.edge_weight)
-    arrays, edges = addresses(attention, edge_weight), graph_addresses(adjacency)
+    arrays, edges = addresses(attention, edge_weight), graph.addresses
     score, (lanes, head_lanes, edge_lanes) = SCORES[attention.score], _lanes(attention)
     one_tensor = key is value
 

@@ -88,9 +88,9 @@ def address(tensor: Tensor | None) -> int:
 
 
 def numbers_of(attention: Attention, adjacency: Adjacency) -> Numbers:
-    number = np.float32 if attention.value.dtype == torch.float32 else np.float64
-    heads, key_channels = attention.query.shape[1:]
-    edge_attr = attention.edge_attr
+    number, lowest, zero, one = _CONSTANTS[attention.value.dtype]
+    _, heads, key_channels = attention.query.shape
+    edge_attr, dropout = attention.edge_attr, attention.dropout
     return Numbers(
         heads,
         key_channels,
@@ -102,14 +102,21 @@ def numbers_of(attention: Attention, adjacency: Adjacency) -> Numbers:
         NORMALISERS[attention.normaliser],
         number(attention.negative_slope),
         number(max(key_channels, 1) ** -0.5),
-        np.finfo(number).min,
-        threshold(attention.dropout),
-        number(1 / (1 - attention.dropout) if attention.dropout < 1 else 0),
-        int(attention.seed),
-        number(0),
-        number(1),
-        np.int32(0) if adjacency.edge.dtype == torch.int32 else np.int64(0),
+        lowest,
+        threshold(dropout) if dropout > 0 else 0,
+        one if dropout == 0 else number(1 / (1 - dropout) if dropout < 1 else 0),
+        int(attention.seed) if dropout > 0 else 0,
+        zero,
+        one,
+        _NO_EDGE[adjacency.edge.dtype],
     )
+
+
+_CONSTANTS = {
+    dtype: (number, np.finfo(number).min, number(0), number(1))
+    for dtype, number in ((torch.float32, np.float32), (torch.float64, np.float64))
+}
+_NO_EDGE: dict[torch.dtype, np.signedinteger] = {torch.int32: np.int32(0), torch.int64: np.int64(0)}
 
 
 @inlined

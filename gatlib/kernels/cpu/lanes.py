@@ -210,7 +210,7 @@ def where_bits(typing_context: Any, bits: Any, yes: Any, no: Any) -> Any:
 
 @intrinsic
 def exponential(typing_context: Any, x: Any) -> Any:
-    """exp(x) to the last digit or two: 0 below the range of normal numbers, a huge number above it, NaN of NaN.
+    """exp(x) to the last digit or two: 0 below the range of normal numbers, infinite above it, NaN of NaN.
 
     With n the whole number nearest to x / ln 2, exp(x) = 2**n exp(x - n ln 2), and a short Taylor series does the rest.
     """
@@ -243,6 +243,7 @@ def exponential(typing_context: Any, x: Any) -> Any:
         scale = builder.bitcast(builder.shl(exponent, ir.Constant(integers, [mantissa] * x.count)), value_type)
         result = builder.fmul(series, scale)
         result = builder.select(builder.fcmp_ordered("<", argument, number(-bound)), number(0.0), result)
+        result = builder.select(builder.fcmp_ordered(">", argument, number(bound)), number(math.inf), result)
         return builder.select(builder.fcmp_unordered("uno", argument, argument), argument, result)
 
     return x(x), code

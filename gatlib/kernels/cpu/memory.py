@@ -18,8 +18,8 @@ _MADV_HUGEPAGE = 14
 def empty(*shape: int, dtype: torch.dtype) -> Tensor:
     """`torch.empty`."""
     tensor = torch.empty(*shape, dtype=dtype)
-    size = tensor.numel() * tensor.element_size()
-    if sys.platform == "linux" and size >= 2 * _HUGE_PAGE:
+    size = tensor.nbytes
+    if size >= 2 * _HUGE_PAGE and sys.platform == "linux":
         # Advice on whole pages within the tensor; a system that cannot follow it says so, and nothing is lost.
         start = -(-tensor.data_ptr() // _HUGE_PAGE) * _HUGE_PAGE
         stop = (tensor.data_ptr() + size) // _HUGE_PAGE * _HUGE_PAGE

@@ -2,7 +2,7 @@
 
 from gatlib.kernels.cpu.arguments import SIGMOID, SOFTMAX
 from gatlib.kernels.cpu.compiled import inlined
-from gatlib.kernels.cpu.lanes import exponential, splat, where_positive
+from gatlib.kernels.cpu.lanes import exponential, larger, splat, where_positive
 
 
 @inlined
@@ -16,17 +16,16 @@ def normalised(numbers, scores, lse, share):
 @inlined
 def pointwise(numbers, scores, share):
     """The weights of those normalisers that look at each neighbour on its own: sigmoid and relu."""
-    zero = scores - scores
+    zero = splat(numbers.zero, scores)
     if numbers.normaliser == SIGMOID:
-        one = exponential(zero)
+        one = splat(numbers.one, scores)
         return one / (one + exponential(zero - scores))
-    return where_positive(scores, scores, zero) * splat(share, scores)
+    return larger(scores, zero) * splat(share, scores)
 
 
 @inlined
 def pointwise_slope(numbers, weights, scores, share):
     """The derivative of `pointwise` at the scores, of which the weights are known."""
-    zero = scores - scores
     if numbers.normaliser == SIGMOID:
-        return weights * (exponential(zero) - weights)
-    return where_positive(scores, splat(share, scores), zero)
+        return weights * (splat(numbers.one, scores) - weights)
+    return where_positive(scores, splat(share, scores), splat(numbers.zero, scores))

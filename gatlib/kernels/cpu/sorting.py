@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gatlib.kernels.cpu.arguments import Graph, graph_addresses
 from gatlib.kernels.cpu.compiled import compiled
 from gatlib.kernels.cpu.lanes import pointer
 from gatlib.kernels.cpu.spans import spans
@@ -15,6 +16,7 @@ from gatlib.kernels.interface import Adjacency
 
 class SortedGraph(NamedTuple):
     adjacency: Adjacency
+    addresses: Graph
     target_spans: list[tuple[int, int]]
     source_spans: list[tuple[int, int]]
     max_degree: int
@@ -39,10 +41,12 @@ def sort_edges(edge_index: Tensor, num_sources: int, num_targets: int, add_self_
     col, row = torch.empty(num_slots, dtype=torch.int32), torch.empty(num_slots, dtype=torch.int32)
     edge, slot = torch.empty(num_slots, dtype=index_type), torch.empty(num_slots, dtype=index_type)
     adjacency = Adjacency(rowptr, col, edge, colptr, row, slot)
-    _place(sizes, edges.data_ptr(), tuple(tensor.data_ptr() for tensor in adjacency), next_slot.data_ptr(), no_edge)
+    _place(sizes, edges.data_ptr(), graph_addresses(adjacency), next_slot.data_ptr(), no_edge)
     degrees = rowptr.diff()
     max_degree = int(degrees.max()) if num_targets > 0 else 0
-    return SortedGraph(adjacency, spans(rowptr), spans(colptr), max_degree, num_edges + num_loops)
+    return SortedGraph(
+        adjacency, graph_addresses(adjacency), spans(rowptr), spans(colptr), max_degree, num_edges + num_loops
+    )
 
 
 @compiled
@@ -77,9 +81,9 @@ def _place(sizes, edges, adjacency, next_slot, no_edge):
     num_edges, num_sources, num_targets, num_loops = sizes
     integer, small = np.int64(0), np.int32(0)
     edges, next_slot = pointer(edges, integer), pointer(next_slot, integer)
-    rowptr, colptr = pointer(adjacency[0], integer), pointer(adjacency[3], integer)
-    col, row = pointer(adjacency[1], small), pointer(adjacency[4], small)
-    edge, slot = pointer(adjacency[2], no_edge), pointer(adjacency[5], no_edge)
+    rowptr, colptr = pointer(adjacency.rowptr, integer), pointer(adjacency.colptr, integer)
+    col, row = pointer(adjacency.col, small), pointer(adjacency.row, small)
+    edge, slot = pointer(adjacency.edge, no_edge), pointer(adjacency.slot, no_edge)
     for i in range(num_targets):
         next_slot[i] = rowptr[i]
     for e in range(num_edges + num_loops):

@@ -38,6 +38,8 @@ def spans(pointers: Tensor) -> list[tuple[int, int]]:
 
 def for_each_span(function: Callable[[int, int, int], None], spans: list[tuple[int, int]]) -> None:
     """Calls `function(number, first, last)` for every span, in as many threads as PyTorch uses."""
+    if len(spans) == 1:
+        return function(0, *spans[0])
     numbered = enumerate(spans)
     lock = Lock()
 

@@ -1,0 +1,30 @@
+"""Edge attention in Triton, for GPUs: forward and backward without a tensor of [edges, heads, channels].
+
+Forward. One program per target node and block of heads walks the node's incoming edges (CSR) a block at a time. The
+row of a neighbour is loaded, scored, weighed and forgotten: the softmax keeps a running maximum and rescales what it
+has summed when that rises. Only the log of each node's sum of exponentials (`lse`) is kept for the backward pass.
+
+Backward recomputes the scores and walks the edges twice.
+
+1. By target (CSR): the gradients of `query`, `edge_query` and `att`, and for the softmax delta, the weighted mean of a
+   node's gradients of weights, to which the gradient of each score is relative. It is known only when the walk ends,
+   so the sums are kept relative to the mean so far and corrected as it moves, much as the forward pass treats its
+   maximum. That saves a second pass over the edges, and nothing large cancels at the end.
+2. By source (CSC): the gradients of `key`, `value` and, each edge being met exactly once, of all that belongs to edges.
+
+Only the features of edges in an "additive-dynamic" score need more, for they pass through a matrix: two products of
+matrices over all edges, in `edge_features`.
+
+No atomics anywhere: every sum has one owner and a fixed order, so the same inputs give the same bits. Gradients of
+parameters are partial sums of a fixed number of programs, and PyTorch adds those. Half precision is for storage: all
+sums are float32 (float64 for float64). Offsets are 64-bit.
+
+A tensor that is None and everything in `tiles.Spec` is known to the compiler, so that a kernel has no code for what
+is not asked of it.
+"""
+
+from gatlib.kernels.gpu.backward_pass import backward
+from gatlib.kernels.gpu.forward_pass import forward
+from gatlib.kernels.gpu.sort import sort_edges
+
+__all__ = ["backward", "forward", "sort_edges"]
