@@ -44,7 +44,9 @@ def edge_attention(
     dtype = torch.float32 if half_on_cpu else out_dtype
 
     def prepared(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.to(dtype).contiguous()
+        if tensor is None or (tensor.dtype == dtype and tensor.is_contiguous()):
+            return tensor
+        return tensor.to(dtype).contiguous()
 
     # Features projected on every edge would be [E, H, K]; each score has a way around that.
     edge_query, projection = None, None
@@ -76,7 +78,8 @@ def edge_attention(
     )
     if projection is not None:
         out = out + torch.bmm(edge_out.transpose(0, 1), projection.transpose(1, 2)).transpose(0, 1)
-    return out.to(out_dtype), weights.to(weight_dtype) if return_attention_weights else None
+    out = out if dtype == out_dtype else out.to(out_dtype)
+    return out, weights.to(weight_dtype) if return_attention_weights else None
 
 
 class _Inputs(NamedTuple):

@@ -31,8 +31,9 @@ from gatlib.kernels.interface import Adjacency, Attention, Gradients
 
 # Unmeasured: half as many as forward, for gradients take registers too.
 NUMBERS_PER_THREAD = 16
-# How many programs share the sum of a parameter's gradient. No property of the device, for the sum would depend on it.
-PARTIAL_SUMS = 4096
+# Of the walk by target if they sum a gradient of `att`. No property of the device, for how nodes are shared out decides
+# how the sum is rounded.
+PROGRAMS = 4096
 
 
 class Upstream(NamedTuple):
@@ -71,7 +72,7 @@ def backward(
     by_target, target_warps = specify(attention, num_slots // max(num_targets, 1), NUMBERS_PER_THREAD)
     by_source, source_warps = specify(attention, num_slots // max(num_sources, 1), NUMBERS_PER_THREAD)
     head_blocks = triton.cdiv(heads, by_target.block_heads)
-    span = 1 if attention.att is None else max(triton.cdiv(num_targets, PARTIAL_SUMS), 1)
+    span = 1 if attention.att is None else max(triton.cdiv(num_targets, PROGRAMS), 1)
     programs = triton.cdiv(num_targets, span)
 
     tensors = tensors_of(attention)

@@ -16,8 +16,8 @@ from gatlib.kernels.interface import Adjacency
 # All unmeasured. `tl.dot` needs blocks of 16 or more.
 BLOCK_EDGES, BLOCK_CHANNELS, MAX_BLOCK_FEATURES = 32, 64, 64
 NUM_WARPS = 4
-# Programs that share the sum over edges, no property of the device, for the result depends on it.
-PARTIAL_SUMS = 512
+# Of the gradient of the matrix. No property of the device, for how edges are shared out decides how a sum is rounded.
+PROGRAMS = 2048
 
 
 def edge_attr_gradient(tensors: Tensors, adjacency: Adjacency, grad_score: Tensor, spec: Spec) -> Tensor:
@@ -27,16 +27,9 @@ def edge_attr_gradient(tensors: Tensors, adjacency: Adjacency, grad_score: Tenso
     if num_slots > 0 and spec.features > 0:
         grid = (triton.cdiv(num_slots, BLOCK_EDGES), triton.cdiv(spec.features, block_features))
         blocks = (BLOCK_EDGES, BLOCK_CHANNELS, block_features)
+        targets, blocks = _targets(adjacency), (BLOCK_EDGES, BLOCK_CHANNELS, block_features)
         _edge_attr_gradient[grid](
-            grad_attr,
-            grad_score,
-            _targets(adjacency),
-            adjacency,
-            tensors,
-            num_slots,
-            spec,
-            *blocks,
-            num_warps=NUM_WARPS,
+            grad_attr, grad_score, targets, adjacency, tensors, num_slots, spec, *blocks, num_warps=NUM_WARPS
         )
     return grad_attr
 
@@ -45,11 +38,13 @@ def edge_weight_gradient(tensors: Tensors, adjacency: Adjacency, grad_score: Ten
     """[H * K, D], in the wide dtype, from the gradient of the scores [E, H]."""
     num_slots, block_features = adjacency.col.numel(), _block_features(spec)
     width = spec.heads * spec.key_channels
-    span = max(triton.cdiv(num_slots, PARTIAL_SUMS * BLOCK_EDGES), 1) * BLOCK_EDGES
-    programs = triton.cdiv(num_slots, span)
-    partial_sums = grad_score.new_empty(programs, width, spec.features)
+    channel_blocks, feature_blocks = triton.cdiv(width, BLOCK_CHANNELS), triton.cdiv(spec.features, block_features)
+    parts = max(PROGRAMS // max(channel_blocks * feature_blocks, 1), 1)
+    span = max(triton.cdiv(num_slots, parts * BLOCK_EDGES), 1) * BLOCK_EDGES
+    parts = triton.cdiv(num_slots, span)
+    partial_sums = grad_score.new_empty(parts, width, spec.features)
     if num_slots > 0 and spec.features > 0:
-        grid = (programs, triton.cdiv(width, BLOCK_CHANNELS), triton.cdiv(spec.features, block_features))
+        grid = (parts, channel_blocks, feature_blocks)
         targets, blocks = _targets(adjacency), (BLOCK_EDGES, BLOCK_CHANNELS, block_features)
         _edge_weight_gradient[grid](
             partial_sums, grad_score, targets, adjacency, tensors, num_slots, span, spec, *blocks, num_warps=NUM_WARPS
@@ -98,7 +93,7 @@ def _edge_attr_gradient(
 
 @triton.jit(do_not_specialize=["num_slots", "span"])
 def _edge_weight_gradient(
-    grad_weight: tl.tensor,  # [programs, H * K, D], to be summed
+    grad_weight: tl.tensor,  # [parts, H * K, D], to be summed
     grad_score: tl.tensor,
     targets: tl.tensor,
     adjacency: Adjacency,
