@@ -4,6 +4,7 @@
 compiled model finds the sorted edges of an earlier step as well.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -57,8 +58,7 @@ def edge_attention(
             projection, edge_weight = edge_weight.view(heads, key_channels, -1).to(dtype), None
             edge_query = torch.bmm(query.to(dtype).transpose(0, 1), projection).transpose(0, 1)
 
-    attend = _EdgeAttention.apply if _runs_now(query) else torch.ops.gatlib.edge_attention
-    out, edge_out, _, weights = attend(
+    inputs = (
         prepared(query),
         prepared(key),
         None if value is key else prepared(value),
@@ -76,6 +76,10 @@ def edge_attention(
         add_self_loops,
         return_attention_weights,
     )
+    attend: Callable[..., Any] = torch.ops.gatlib.edge_attention
+    if _runs_now(query):
+        attend = _EdgeAttention.apply if _needs_gradient(inputs) else _forward
+    out, edge_out, _, weights = attend(*inputs)
     if projection is not None:
         out = out + torch.bmm(edge_out.transpose(0, 1), projection.transpose(1, 2)).transpose(0, 1)
     out = out if dtype == out_dtype else out.to(out_dtype)
@@ -240,6 +244,10 @@ def _runs_now(tensor: Tensor) -> bool:
         and torch._C._len_torch_dispatch_stack() == 0
         and not torch._C._are_functorch_transforms_active()
     )
+
+
+def _needs_gradient(inputs: tuple[Any, ...]) -> bool:
+    return torch.is_grad_enabled() and any(isinstance(given, Tensor) and given.requires_grad for given in inputs)
 
 
 def _forward_operator(*arguments: Any) -> tuple[Tensor, ...]:

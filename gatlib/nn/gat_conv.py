@@ -22,6 +22,9 @@ from gatlib.nn.message_passing import (
     to_csr_if_csc,
 )
 
+# So few numbers are made faster than avoided.
+SMALL = 2**20
+
 
 class GATConv(pyg.GATConv):
     r"""The graph attention layer of `"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_.
@@ -162,9 +165,10 @@ class GATConv(pyg.GATConv):
 def _attended(x: Tensor, lin: pyg.Linear, projected: Tensor, atts: list[Tensor]) -> list[Tensor]:
     """a · W x, one number [N, H, 1] for every node and head, for each vector a [1, H, C].
 
-    As (a W) · x, where nothing of the size of W x, here `projected` [N, H, C], is made.
+    On a large graph as (a W) · x, where nothing of the size of W x, here `projected` [N, H, C], is made.
     """
-    if not is_plain_linear(lin) or x.is_sparse or x.dtype != projected.dtype:  # the last: autocast
+    is_small = torch.compiler.is_compiling() or projected.numel() < SMALL  # a compiler makes it in passing
+    if is_small or not is_plain_linear(lin) or x.is_sparse or x.dtype != projected.dtype:  # the last: autocast
         return [(projected * att).sum(dim=-1, keepdim=True) for att in atts]
     _, heads, channels = projected.shape
     folded = torch.bmm(torch.cat(atts).transpose(0, 1), lin.weight.view(heads, channels, -1))
