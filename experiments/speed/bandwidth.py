@@ -29,23 +29,21 @@ class Traffic(NamedTuple):
     streamed: int  # rows [H, C] read or written once per node
 
 
-# Backward, one pass over the edges by source gathers grad_out, and the query where the score needs all of it, and
-# writes the gradient of the score [H] of each edge; a second one by target gathers that, and the key where the gradient
-# of the query needs it. The log-sum-exp and the sum over grad_out * out of the target are narrow, too.
+# Backward, a walk over the edges by target gathers value and key and writes a record of two numbers per head (and for
+# GATv2 a bit per channel, as much as another row [H]); a walk by source gathers the records, grad_out, and the query
+# where the gradient of the key needs it.
 TRAFFIC: dict[str, dict[str, Traffic]] = {
     "GATConv": {
         "forward": Traffic(wide=1, narrow=1, streamed=1),  # value, key; out
-        "backward": Traffic(wide=1, narrow=5, streamed=4),  # grad_out; query too; out, grad_out, value, grad_value
+        "backward": Traffic(wide=2, narrow=5, streamed=2),  # value, grad_out; key, records; grad_out, grad_value
     },
     "GATv2Conv": {  # the key is the value
         "forward": Traffic(wide=1, narrow=0, streamed=2),  # key; query, out
-        "backward": Traffic(wide=3, narrow=4, streamed=6),  # grad_out, query, key; out, those 3, 2 gradients
+        "backward": Traffic(wide=2, narrow=5, streamed=5),  # key, grad_out; records; query, key, grad_out, 2 gradients
     },
     "TransformerConv": {
         "forward": Traffic(wide=2, narrow=0, streamed=2),  # key, value; query, out
-        "backward": Traffic(
-            wide=3, narrow=4, streamed=7
-        ),  # grad_out, query, key; out, grad_out, key, value, 3 gradients
+        "backward": Traffic(wide=4, narrow=4, streamed=5),  # all four; records; query, grad_out, 3 gradients
     },
 }
 
