@@ -1,7 +1,8 @@
 """`edge_attention`: the one door through which every layer reaches a kernel."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args, overload
 
 import torch
@@ -14,7 +15,7 @@ from gatlib.kernels.interface import Normaliser, Score
 Implementation = Literal["auto", "reference", "cpu", "gpu"]
 
 _FUSED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_TRITON_IS_INSTALLED = find_spec("triton") is not None
+OLDEST_TRITON = (3, 5)  # what comes before compiles not all of the kernels
 
 
 def _fused(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
@@ -140,7 +141,8 @@ def edge_attention(
         return_attention_weights: Also return :math:`\alpha_{ij}` as applied, after dropout.
         implementation: What computes it. ``"reference"`` is plain PyTorch, ``"cpu"`` and ``"gpu"`` are fused
             kernels; ``"auto"`` takes one of those where it can. Only the reference knows sparsemax and second
-            derivatives.
+            derivatives. The fused kernels sort the edges of a graph once for as long as the tensor `edge_index`
+            lives and is not written to.
 
     Shapes:
         - **query:** :math:`(N_t, H, K)`, **key:** :math:`(N_s, H, K)`, **value:** :math:`(N_s, H, C)`
@@ -152,6 +154,7 @@ def edge_attention(
 
     Raises:
         ValueError: An argument does not fit; the message names it, what was expected and what was found.
+        ModuleNotFoundError: ``"gpu"`` was asked for and Triton is not installed.
     """
     if implementation == "auto":
         implementation = choose_implementation(query, normaliser)
@@ -206,7 +209,7 @@ def choose_implementation(query: Tensor, normaliser: Normaliser) -> Implementati
         return "reference"
     if query.device.type == "cpu":
         return "cpu"
-    return "gpu" if query.device.type == "cuda" and _TRITON_IS_INSTALLED else "reference"
+    return "gpu" if query.device.type == "cuda" and _has_triton() else "reference"
 
 
 def _check_nodes(query: Tensor, key: Tensor, value: Tensor, score: str) -> None:
@@ -312,6 +315,17 @@ def _check_place(device: torch.device, implementation: str) -> None:
         raise ValueError(f"query must be on the CPU for implementation='cpu'; found it on {device}.")
     if implementation == "gpu" and device.type != "cuda":
         raise ValueError(f"query must be on a CUDA device for implementation='gpu'; found it on {device}.")
+    if implementation == "gpu" and not _has_triton():
+        raise ModuleNotFoundError("implementation='gpu' needs Triton 3.5 or newer: pip install 'gatlib[gpu]'.")
+
+
+@cache
+def _has_triton() -> bool:
+    try:
+        major, minor, *_ = version("triton").split(".")
+    except PackageNotFoundError:
+        return False
+    return (int(major), int(minor)) >= OLDEST_TRITON
 
 
 def _found(tensor: Tensor) -> str:

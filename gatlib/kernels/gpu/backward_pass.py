@@ -31,8 +31,8 @@ from gatlib.kernels.interface import Adjacency, Attention, Gradients
 
 # Unmeasured: half as many as forward, for gradients take registers too.
 NUMBERS_PER_THREAD = 16
-# Of the walk by target if they sum a gradient of `att`. No property of the device, for how nodes are shared out decides
-# how the sum is rounded.
+# So many share the gradient of `att`. A constant and no property of the device, because how the nodes are shared out
+# decides how their sum is rounded.
 PROGRAMS = 4096
 
 

@@ -16,7 +16,8 @@ from gatlib.kernels.interface import Adjacency
 # All unmeasured. `tl.dot` needs blocks of 16 or more.
 BLOCK_EDGES, BLOCK_CHANNELS, MAX_BLOCK_FEATURES = 32, 64, 64
 NUM_WARPS = 4
-# Of the gradient of the matrix. No property of the device, for how edges are shared out decides how a sum is rounded.
+# So many share the gradient of the matrix. A constant and no property of the device, because how the edges are shared
+# out decides how their sum is rounded.
 PROGRAMS = 2048
 
 
