@@ -1,7 +1,6 @@
 """`edge_attention`: the one door through which every layer reaches a kernel."""
 
 from collections.abc import Callable
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args, overload
 
@@ -15,7 +14,18 @@ from gatlib.kernels.interface import Normaliser, Score
 Implementation = Literal["auto", "reference", "cpu", "gpu"]
 
 _FUSED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-OLDEST_TRITON = (3, 5)  # what comes before compiles not all of the kernels
+
+
+def _has_triton() -> bool:
+    """Whether Triton is there, and recent enough to compile all of the kernels."""
+    try:
+        major, minor, *_ = version("triton").split(".")
+    except PackageNotFoundError:
+        return False
+    return (int(major), int(minor)) >= (3, 5)
+
+
+_HAS_TRITON = _has_triton()  # asked once: a graph compiler cannot trace the question
 
 
 def _fused(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
@@ -209,7 +219,7 @@ def choose_implementation(query: Tensor, normaliser: Normaliser) -> Implementati
         return "reference"
     if query.device.type == "cpu":
         return "cpu"
-    return "gpu" if query.device.type == "cuda" and _has_triton() else "reference"
+    return "gpu" if query.device.type == "cuda" and _HAS_TRITON else "reference"
 
 
 def _check_nodes(query: Tensor, key: Tensor, value: Tensor, score: str) -> None:
@@ -315,17 +325,8 @@ def _check_place(device: torch.device, implementation: str) -> None:
         raise ValueError(f"query must be on the CPU for implementation='cpu'; found it on {device}.")
     if implementation == "gpu" and device.type != "cuda":
         raise ValueError(f"query must be on a CUDA device for implementation='gpu'; found it on {device}.")
-    if implementation == "gpu" and not _has_triton():
+    if implementation == "gpu" and not _HAS_TRITON:
         raise ModuleNotFoundError("implementation='gpu' needs Triton 3.5 or newer: pip install 'gatlib[gpu]'.")
-
-
-@cache
-def _has_triton() -> bool:
-    try:
-        major, minor, *_ = version("triton").split(".")
-    except PackageNotFoundError:
-        return False
-    return (int(major), int(minor)) >= OLDEST_TRITON
 
 
 def _found(tensor: Tensor) -> str:
