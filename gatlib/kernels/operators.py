@@ -36,7 +36,6 @@ def edge_attention(
     return_attention_weights: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Returns what `gatlib.kernels.reference.edge_attention` does."""
-    heads, key_channels = query.shape[1:]
     weight_dtype = torch.promote_types(query.dtype, key.dtype)
     for optional in (att, bias):
         weight_dtype = weight_dtype if optional is None else torch.promote_types(weight_dtype, optional.dtype)
@@ -49,15 +48,8 @@ def edge_attention(
             return tensor
         return tensor.to(dtype).contiguous()
 
-    # Features projected on every edge would be [E, H, K]; each score has a way around that.
-    edge_query, projection = None, None
-    if edge_attr is not None and edge_weight is not None:
-        if score == "additive":
-            edge_attr, edge_weight = F.linear(edge_attr, edge_weight), None
-        elif score == "dot":
-            projection, edge_weight = edge_weight.view(heads, key_channels, -1).to(dtype), None
-            edge_query = torch.bmm(query.to(dtype).transpose(0, 1), projection).transpose(0, 1)
-
+    if score == "additive" and edge_attr is not None and edge_weight is not None:
+        edge_attr, edge_weight = F.linear(edge_attr, edge_weight), None  # [E, H]: K is 1
     inputs = (
         prepared(query),
         prepared(key),
@@ -66,7 +58,6 @@ def edge_attention(
         prepared(att),
         prepared(edge_attr),
         prepared(edge_weight),
-        prepared(edge_query),
         prepared(bias),
         seed,
         score,
@@ -76,12 +67,10 @@ def edge_attention(
         add_self_loops,
         return_attention_weights,
     )
-    attend: Callable[..., Any] = torch.ops.gatlib.edge_attention
+    attend: Callable[..., Any] = _forward_operator
     if _runs_now(query):
         attend = _EdgeAttention.apply if _needs_gradient(inputs) else _forward
-    out, edge_out, _, weights = attend(*inputs)
-    if projection is not None:
-        out = out + torch.bmm(edge_out.transpose(0, 1), projection.transpose(1, 2)).transpose(0, 1)
+    out, _, _, weights = attend(*inputs)
     out = out if dtype == out_dtype else out.to(out_dtype)
     return out, weights.to(weight_dtype) if return_attention_weights else None
 
@@ -94,7 +83,6 @@ class _Inputs(NamedTuple):
     att: Tensor | None
     edge_attr: Tensor | None
     edge_weight: Tensor | None
-    edge_query: Tensor | None
     bias: Tensor | None
     seed: Tensor
     score: Score
@@ -106,29 +94,86 @@ class _Inputs(NamedTuple):
 
 _SCHEMA = (
     "Tensor query, Tensor key, Tensor? value, Tensor edge_index, Tensor? att, Tensor? edge_attr, Tensor? edge_weight, "
-    "Tensor? edge_query, Tensor? bias, Tensor seed, str score, str normaliser, float negative_slope, float dropout, "
+    "Tensor? bias, Tensor seed, str score, str normaliser, float negative_slope, float dropout, "
     "bool add_self_loops"
 )
 _FORWARD_SCHEMA = f"({_SCHEMA}, bool return_weights) -> (Tensor, Tensor, Tensor, Tensor)"
 _BACKWARD_SCHEMA = (
-    f"({_SCHEMA}, Tensor lse, Tensor grad_out, Tensor? grad_edge_out, Tensor? grad_weights, bool needs_edge_attr)"
-    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+    f"({_SCHEMA}, Tensor edge_out, Tensor lse, Tensor grad_out, Tensor? grad_weights, bool needs_edge_attr)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
 
+class _Gradients(NamedTuple):
+    query: Tensor
+    key: Tensor
+    value: Tensor | None
+    att: Tensor | None
+    edge_attr: Tensor | None
+    edge_weight: Tensor | None
+    bias: Tensor | None
+
+
 def _forward(*arguments: Any) -> Forward:
-    *inputs, return_weights = arguments
-    attention, kernels, graph = _problem(_Inputs(*inputs))
-    return kernels.forward(attention, graph, return_weights)
+    *given, return_weights = arguments
+    inputs = _Inputs(*given)
+    projection = _projection(inputs)
+    attention, kernels, graph = _problem(inputs, projection)
+    result: Forward = kernels.forward(attention, graph, return_weights)
+    if result.edge_out is not None and projection is not None:
+        result.out.add_(_by_head(result.edge_out, projection.transpose(1, 2)))
+    return result
 
 
-def _backward(*arguments: Any) -> Gradients:
-    *inputs, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr = arguments
-    attention, kernels, graph = _problem(_Inputs(*inputs))
-    return kernels.backward(attention, graph, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr)
+def _backward(*arguments: Any) -> _Gradients:
+    *given, edge_out, lse, grad_out, grad_weights, needs_edge_attr = arguments
+    inputs = _Inputs(*given)
+    projection = _projection(inputs)
+    attention, kernels, graph = _problem(inputs, projection)
+    grad_edge_out = None if projection is None else _by_head(grad_out, projection).contiguous()
+    gradients: Gradients = kernels.backward(
+        attention, graph, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr
+    )
+    edge_weight = gradients.edge_weight
+    if gradients.edge_query is not None and projection is not None:
+        gradients.query.add_(_by_head(gradients.edge_query, projection.transpose(1, 2)))
+        of_keys = _bmm(inputs.query.permute(1, 2, 0), gradients.edge_query.transpose(0, 1))
+        of_values = _bmm(grad_out.permute(1, 2, 0), edge_out.transpose(0, 1))
+        edge_weight = (of_keys + of_values).flatten(end_dim=1)
+    return _Gradients(
+        query=gradients.query,
+        key=gradients.key,
+        value=gradients.value,
+        att=gradients.att,
+        edge_attr=gradients.edge_attr,
+        edge_weight=edge_weight,
+        bias=gradients.bias,
+    )
 
 
-def _problem(inputs: _Inputs) -> tuple[Attention, ModuleType, Any]:
+def _projection(inputs: _Inputs) -> Tensor | None:
+    """The matrix W of the edge features as [H, K, D] for the score that need not apply it to edges.
+
+    q (W a) = (q W) a, and the sum of weights times W a is W times the sum of weights times a: both for nodes only.
+    """
+    if inputs.score != "dot" or inputs.edge_weight is None:
+        return None
+    _, heads, channels = inputs.query.shape
+    return inputs.edge_weight.view(heads, channels, -1)
+
+
+def _by_head(rows: Tensor, matrices: Tensor) -> Tensor:
+    """Multiplies rows [N, H, A] with a matrix for each head [H, A, B]."""
+    return _bmm(rows.transpose(0, 1), matrices).transpose(0, 1)
+
+
+def _bmm(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.bmm` in the precision of its arguments, also under autocast."""
+    with torch.autocast(a.device.type, enabled=False):
+        return torch.bmm(a, b)
+
+
+def _problem(inputs: _Inputs, projection: Tensor | None) -> tuple[Attention, ModuleType, Any]:
     query, key = inputs.query, inputs.key
     attention = Attention(
         score=inputs.score,
@@ -138,8 +183,8 @@ def _problem(inputs: _Inputs) -> tuple[Attention, ModuleType, Any]:
         value=key if inputs.value is None else inputs.value,
         att=inputs.att,
         edge_attr=inputs.edge_attr,
-        edge_weight=inputs.edge_weight,
-        edge_query=inputs.edge_query,
+        edge_weight=inputs.edge_weight if projection is None else None,
+        edge_query=None if projection is None else _by_head(query, projection).contiguous(),
         bias=inputs.bias,
         negative_slope=inputs.negative_slope,
         dropout=inputs.dropout,
@@ -155,66 +200,53 @@ def _problem(inputs: _Inputs) -> tuple[Attention, ModuleType, Any]:
 
 
 def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
-    *inputs, return_weights = arguments
-    given = _Inputs(*inputs)
-    query, key = given.query, given.key
+    *given, return_weights = arguments
+    inputs = _Inputs(*given)
+    query, key, edge_attr = inputs.query, inputs.key, inputs.edge_attr
     num_targets, heads = query.shape[:2]
-    channels = (key if given.value is None else given.value).size(2)
-    num_loops = torch.sym_min(key.size(0), num_targets) if given.add_self_loops else 0
+    channels = (key if inputs.value is None else inputs.value).size(2)
+    num_loops = torch.sym_min(key.size(0), num_targets) if inputs.add_self_loops else 0
+    has_edge_out = inputs.score == "dot" and edge_attr is not None
     return (
         query.new_empty(num_targets, heads, channels),
-        query.new_empty((0,) if given.edge_query is None else given.edge_query.shape),
+        query.new_empty((num_targets, heads, edge_attr.size(1)) if has_edge_out and edge_attr is not None else (0,)),
         query.new_empty(num_targets, heads, dtype=torch.promote_types(query.dtype, torch.float32)),
-        query.new_empty((given.edge_index.size(1) + num_loops, heads) if return_weights else (0,)),
+        query.new_empty((inputs.edge_index.size(1) + num_loops, heads) if return_weights else (0,)),
     )
 
 
 def _fake_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    given, needs_edge_attr = _Inputs(*arguments[: len(_Inputs._fields)]), arguments[-1]
-    edge_attr = given.edge_attr if needs_edge_attr else None
-    tensors = (
-        given.query,
-        given.key,
-        given.value,
-        given.att,
-        edge_attr,
-        given.edge_weight,
-        given.edge_query,
-        given.bias,
-    )
-    return tuple(given.query.new_empty((0,) if tensor is None else tensor.shape) for tensor in tensors)
+    inputs, needs_edge_attr = _Inputs(*arguments[: len(_Inputs._fields)]), arguments[-1]
+    tensors = _Gradients(*(getattr(inputs, name) for name in _Gradients._fields))
+    tensors = tensors if needs_edge_attr else tensors._replace(edge_attr=None)
+    return tuple(inputs.query.new_empty((0,) if tensor is None else tensor.shape) for tensor in tensors)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    out, _, lse, _ = output
-    tensors, ctx.settings = inputs[:10], inputs[10:15]
-    ctx.mark_non_differentiable(lse)
+    out, edge_out, lse, _ = output
+    tensors, ctx.settings = inputs[:9], inputs[9:14]
+    ctx.mark_non_differentiable(*(tensor for tensor in (edge_out, lse) if tensor is not None))
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, lse)
+    ctx.save_for_backward(*tensors, edge_out, lse)
     ctx.out_shape = out.shape
 
 
 def _differentiate(
-    ctx: Any, grad_out: Tensor | None, grad_edge_out: Tensor | None, _: None, grad_weights: Tensor | None
+    ctx: Any, grad_out: Tensor | None, grad_edge_out: None, grad_lse: None, grad_weights: Tensor | None
 ) -> tuple[Tensor | None, ...]:
-    *tensors, lse = ctx.saved_tensors
-    query, edge_query = tensors[0], tensors[7]
-    grad_out = query.new_zeros(ctx.out_shape) if grad_out is None else grad_out.contiguous()
-    if edge_query is None:
-        grad_edge_out = None
-    else:
-        grad_edge_out = torch.zeros_like(edge_query) if grad_edge_out is None else grad_edge_out.contiguous()
+    *tensors, edge_out, lse = ctx.saved_tensors
+    grad_out = tensors[0].new_zeros(ctx.out_shape) if grad_out is None else grad_out.contiguous()
     grad_weights = None if grad_weights is None else grad_weights.contiguous()
     needs = ctx.needs_input_grad
     # Where a graph of the backward pass is asked for, the operator is there to refuse it.
-    backward = _backward if _runs_now(lse) and not torch.is_grad_enabled() else torch.ops.gatlib.edge_attention_backward
-    gradients = backward(*tensors, *ctx.settings, lse, grad_out, grad_edge_out, grad_weights, needs[5])
-    needed = (*needs[:3], *needs[4:9])  # without edge_index
-    query_, key, value, att, edge_attr, edge_weight, edge_query_, bias = (
+    backward = _backward if _runs_now(lse) and not torch.is_grad_enabled() else _backward_operator
+    gradients = backward(*tensors, *ctx.settings, edge_out, lse, grad_out, grad_weights, needs[5])
+    needed = (*needs[:3], *needs[4:8])  # without edge_index
+    query, key, value, *others = (
         gradient if wanted else None for gradient, wanted in zip(gradients, needed, strict=True)
     )
     no_settings = (None,) * 7  # seed and what follows
-    return query_, key, value, None, att, edge_attr, edge_weight, edge_query_, bias, *no_settings
+    return query, key, value, None, *others, *no_settings
 
 
 def _refuse_second_derivative(ctx: Any, *gradients: Tensor) -> None:
@@ -229,9 +261,9 @@ class _EdgeAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor | None, ...]:
-        output = _forward(*inputs)
+        output = tuple(_forward(*inputs))
         _setup_context(ctx, inputs, output)
-        return tuple(output)
+        return output
 
     backward = staticmethod(_differentiate)
 
@@ -250,26 +282,24 @@ def _needs_gradient(inputs: tuple[Any, ...]) -> bool:
     return torch.is_grad_enabled() and any(isinstance(given, Tensor) and given.requires_grad for given in inputs)
 
 
-def _forward_operator(*arguments: Any) -> tuple[Tensor, ...]:
-    return _all_tensors(_forward(*arguments), like=arguments[0])
-
-
-def _backward_operator(*arguments: Any) -> tuple[Tensor, ...]:
-    return _all_tensors(_backward(*arguments), like=arguments[0])
-
-
 def _all_tensors(tensors: tuple[Tensor | None, ...], like: Tensor) -> tuple[Tensor, ...]:
     """An operator always returns tensors: those that there are not come out as one of size 0."""
     return tuple(like.new_empty(0) if tensor is None else tensor for tensor in tensors)
 
 
-_operator = torch.library.custom_op(
-    "gatlib::edge_attention", _forward_operator, mutates_args=(), schema=_FORWARD_SCHEMA
+_forward_operator = torch.library.custom_op(
+    "gatlib::edge_attention",
+    lambda *arguments: _all_tensors(_forward(*arguments), like=arguments[0]),
+    mutates_args=(),
+    schema=_FORWARD_SCHEMA,
 )
-_operator.register_fake(_fake_forward)
-_operator.register_autograd(_differentiate, setup_context=_setup_context)
-_operator = torch.library.custom_op(
-    "gatlib::edge_attention_backward", _backward_operator, mutates_args=(), schema=_BACKWARD_SCHEMA
+_forward_operator.register_fake(_fake_forward)
+_forward_operator.register_autograd(_differentiate, setup_context=_setup_context)
+_backward_operator = torch.library.custom_op(
+    "gatlib::edge_attention_backward",
+    lambda *arguments: _all_tensors(_backward(*arguments), like=arguments[0]),
+    mutates_args=(),
+    schema=_BACKWARD_SCHEMA,
 )
-_operator.register_fake(_fake_backward)
-_operator.register_autograd(_refuse_second_derivative)
+_backward_operator.register_fake(_fake_backward)
+_backward_operator.register_autograd(_refuse_second_derivative)
