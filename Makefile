@@ -12,7 +12,8 @@ demo: $(VENV)/.gatlib
 	$(BIN)/gatlib predict --input experiments/demo/compounds.csv --output predictions.csv
 
 test: lint
-	$(BIN)/python -m pytest
+	# A worker per core, one thread each; what is about threads asks for them itself.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.gatlib-dev
 	$(BIN)/ruff format --check .
