@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from gatlib.kernels.interface import Attention, Forward, Gradients, Normaliser, Score
 from gatlib.kernels.sorted_edges import sorted_edges
@@ -36,6 +37,8 @@ def edge_attention(
     return_attention_weights: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Returns what `gatlib.kernels.reference.edge_attention` does."""
+    if forward_ad._current_level >= 0:
+        _refuse()
     weight_dtype = torch.promote_types(query.dtype, key.dtype)
     for optional in (att, bias):
         weight_dtype = weight_dtype if optional is None else torch.promote_types(weight_dtype, optional.dtype)
@@ -249,10 +252,10 @@ def _differentiate(
     return query, key, value, None, *others, *no_settings
 
 
-def _refuse_second_derivative(ctx: Any, *gradients: Tensor) -> None:
+def _refuse(*_: Any) -> None:
     raise RuntimeError(
-        "The fused kernels of gatlib are differentiable once. For second derivatives call edge_attention with "
-        'implementation="reference", or set conv.implementation = "reference" on the layer.'
+        "The fused kernels of gatlib are differentiable once, and backward. For second and for forward derivatives "
+        'call edge_attention with implementation="reference", or set conv.implementation = "reference" on the layer.'
     )
 
 
@@ -273,6 +276,7 @@ def _runs_now(tensor: Tensor) -> bool:
     return (
         type(tensor) in (Tensor, torch.nn.Parameter)
         and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
         and torch._C._len_torch_dispatch_stack() == 0
         and not torch._C._are_functorch_transforms_active()
     )
@@ -302,4 +306,4 @@ _backward_operator = torch.library.custom_op(
     schema=_BACKWARD_SCHEMA,
 )
 _backward_operator.register_fake(_fake_backward)
-_backward_operator.register_autograd(_refuse_second_derivative)
+_backward_operator.register_autograd(_refuse)

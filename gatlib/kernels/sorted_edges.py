@@ -21,10 +21,12 @@ def sorted_edges(
     sizes = (num_sources, num_targets, add_self_loops)
     if edge_index.is_inference():  # has no record of having been written to
         return kernels.sort_edges(edge_index, *sizes)
-    version, graphs = _sorted_edges.get(edge_index, (None, {}))
-    if version != edge_index._version:
+    # `edge_index.data = ...` leaves the version as it is.
+    state = (edge_index._version, edge_index.data_ptr(), edge_index.shape)
+    state_before, graphs = _sorted_edges.get(edge_index, (None, {}))
+    if state != state_before:
         graphs = {}
     if sizes not in graphs:
         graphs[sizes] = kernels.sort_edges(edge_index, *sizes)
-        _sorted_edges[edge_index] = (edge_index._version, graphs)
+        _sorted_edges[edge_index] = (state, graphs)
     return graphs[sizes]

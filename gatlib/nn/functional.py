@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args, overload
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from gatlib.kernels import reference
 from gatlib.kernels.edge_range import check_range
@@ -215,11 +216,18 @@ def edge_attention(
 
 def choose_implementation(query: Tensor, normaliser: Normaliser) -> Implementation:
     """What ``"auto"`` stands for: a fused kernel where there is one, plain PyTorch elsewhere."""
-    if normaliser == "sparsemax" or query.dtype not in _FUSED_DTYPES:
+    if normaliser == "sparsemax" or query.dtype not in _FUSED_DTYPES or _is_transformed():
         return "reference"
     if query.device.type == "cpu":
         return "cpu"
     return "gpu" if query.device.type == "cuda" and _HAS_TRITON else "reference"
+
+
+def _is_transformed() -> bool:
+    """Whether a transform of `torch.func` or forward-mode differentiation is going on, which only PyTorch can do."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _check_nodes(query: Tensor, key: Tensor, value: Tensor, score: str) -> None:

@@ -86,6 +86,8 @@ def backward_source_kernel(score: int, lanes: int) -> Callable[..., None]:
             if score == ADDITIVE:
                 for h in range(heads):
                     key[j * heads + h] = key_sums[h]
+                    if outputs.value == 0:
+                        key[j * heads + h] += value_sums[h]
             else:
                 for c in range(0, key_width, lanes):
                     row = load(key_sums, c, like)

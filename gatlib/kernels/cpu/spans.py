@@ -7,7 +7,7 @@ anywhere, by anyone, and there are as many as `torch.get_num_threads()` says, th
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from threading import Lock
 
@@ -39,7 +39,8 @@ def spans(pointers: Tensor) -> list[tuple[int, int]]:
 def for_each_span(function: Callable[[int, int, int], None], spans: list[tuple[int, int]]) -> None:
     """Calls `function(number, first, last)` for every span, in as many threads as PyTorch uses."""
     if len(spans) == 1:
-        return function(0, *spans[0])
+        function(0, *spans[0])
+        return
     numbered = enumerate(spans)
     lock = Lock()
 
@@ -55,10 +56,11 @@ def for_each_span(function: Callable[[int, int, int], None], spans: list[tuple[i
     try:
         work()
     finally:
-        for future in futures:
-            # What has not begun by now, others being busy with another caller's work, has nothing left to do.
-            if not future.cancel():
-                future.result()
+        # What has not begun by now, others being busy with another caller's work, has nothing left to do.
+        begun = [future for future in futures if not future.cancel()]
+        wait(begun)  # for all, even if one failed: the others still write to the caller's memory
+    for future in begun:
+        future.result()
 
 
 class _Helpers:
