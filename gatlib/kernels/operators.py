@@ -172,6 +172,8 @@ def _by_head(rows: Tensor, matrices: Tensor) -> Tensor:
 
 def _bmm(a: Tensor, b: Tensor) -> Tensor:
     """`torch.bmm` in the precision of its arguments, also under autocast."""
+    if not torch.is_autocast_enabled(a.device.type):
+        return torch.bmm(a, b)
     with torch.autocast(a.device.type, enabled=False):
         return torch.bmm(a, b)
 
