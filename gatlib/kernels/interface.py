@@ -3,7 +3,7 @@
 A fused kernel is a pair of functions,
 
     forward(attention, adjacency, return_weights) -> Forward
-    backward(attention, adjacency, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr) -> Gradients
+    backward(attention, adjacency, edge_out, lse, grad_out, grad_weights, needs_edge_attr) -> Gradients
 
 that may take every argument as valid: the functional front door has checked them.
 """
@@ -34,6 +34,8 @@ class Adjacency(NamedTuple):
 class Attention(NamedTuple):
     """The arguments of one attention, contiguous, all of one floating dtype and on one device.
 
+    On the CPU, query, key and value may also be the columns of one table; see `columns.py`.
+
     Projected edge features would be [E, H, K]. No kernel holds that: they come in the smallest form each score allows.
     """
 
@@ -44,8 +46,8 @@ class Attention(NamedTuple):
     value: Tensor  # [N_source, H, C]
     att: Tensor | None  # [H, K], additive-dynamic
     edge_attr: Tensor | None  # [E, H] for additive: the share of the edge in q + k + e; else [E, D]
-    edge_weight: Tensor | None  # [H * K, D], additive-dynamic: e = W a
-    edge_query: Tensor | None  # [N_target, H, D], dot: q W, so that q (W a) = (q W) a
+    edge_weight: Tensor | None  # [H * K, D], additive-dynamic and dot: e = W a
+    edge_query: Tensor | None  # [N_target, H, D], dot, among the kernels of the GPU: q W, in place of W
     bias: Tensor | None  # [E, H], added to the score
     negative_slope: float
     dropout: float
@@ -54,7 +56,7 @@ class Attention(NamedTuple):
 
 class Forward(NamedTuple):
     out: Tensor  # [N_target, H, C]: the weighted sum of the values
-    edge_out: Tensor | None  # [N_target, H, D], dot with edge features: the weighted sum of edge_attr
+    edge_out: Tensor | None  # [N_target, H, D], where `backward` wants it: dot's weighted sum of edge_attr
     lse: Tensor  # [N_target, H]: log of the sum of exp(score), 0 where that sum is 0; zeros unless softmax
     weights: Tensor | None  # [E, H], after dropout; exactly zero for a caller's edge that was left out
 

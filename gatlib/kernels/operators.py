@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from gatlib.kernels.columns import node_columns, table_of
 from gatlib.kernels.interface import Attention, Forward, Gradients, Normaliser, Score
 from gatlib.kernels.sorted_edges import sorted_edges
 
@@ -53,10 +54,15 @@ def edge_attention(
 
     if score == "additive" and edge_attr is not None and edge_weight is not None:
         edge_attr, edge_weight = F.linear(edge_attr, edge_weight), None  # [E, H]: K is 1
+    runs_now = _runs_now(query)
+    one_tensor = value is key
+    if dtype != query.dtype or query.is_cuda or not runs_now or table_of(node_columns(query, key, value)) is None:
+        query, key = query.to(dtype).contiguous(), key.to(dtype).contiguous()
+        value = value if one_tensor else value.to(dtype).contiguous()
     inputs = (
-        prepared(query),
-        prepared(key),
-        None if value is key else prepared(value),
+        query,
+        key,
+        None if one_tensor else value,
         edge_index,
         prepared(att),
         prepared(edge_attr),
@@ -71,7 +77,7 @@ def edge_attention(
         return_attention_weights,
     )
     attend: Callable[..., Any] = _forward_operator
-    if _runs_now(query):
+    if runs_now:
         attend = _EdgeAttention.apply if _needs_gradient(inputs) else _forward
     out, _, _, weights = attend(*inputs)
     out = out if dtype == out_dtype else out.to(out_dtype)
@@ -119,66 +125,19 @@ class _Gradients(NamedTuple):
 
 def _forward(*arguments: Any) -> Forward:
     *given, return_weights = arguments
-    inputs = _Inputs(*given)
-    projection = _projection(inputs)
-    attention, kernels, graph = _problem(inputs, projection)
+    attention, kernels, graph = _problem(_Inputs(*given))
     result: Forward = kernels.forward(attention, graph, return_weights)
-    if result.edge_out is not None and projection is not None:
-        result.out.add_(_by_head(result.edge_out, projection.transpose(1, 2)))
     return result
 
 
 def _backward(*arguments: Any) -> _Gradients:
     *given, edge_out, lse, grad_out, grad_weights, needs_edge_attr = arguments
-    inputs = _Inputs(*given)
-    projection = _projection(inputs)
-    attention, kernels, graph = _problem(inputs, projection)
-    grad_edge_out = None if projection is None else _by_head(grad_out, projection).contiguous()
-    gradients: Gradients = kernels.backward(
-        attention, graph, lse, grad_out, grad_edge_out, grad_weights, needs_edge_attr
-    )
-    edge_weight = gradients.edge_weight
-    if gradients.edge_query is not None and projection is not None:
-        gradients.query.add_(_by_head(gradients.edge_query, projection.transpose(1, 2)))
-        of_keys = _bmm(inputs.query.permute(1, 2, 0), gradients.edge_query.transpose(0, 1))
-        of_values = _bmm(grad_out.permute(1, 2, 0), edge_out.transpose(0, 1))
-        edge_weight = (of_keys + of_values).flatten(end_dim=1)
-    return _Gradients(
-        query=gradients.query,
-        key=gradients.key,
-        value=gradients.value,
-        att=gradients.att,
-        edge_attr=gradients.edge_attr,
-        edge_weight=edge_weight,
-        bias=gradients.bias,
-    )
+    attention, kernels, graph = _problem(_Inputs(*given))
+    gradients: Gradients = kernels.backward(attention, graph, edge_out, lse, grad_out, grad_weights, needs_edge_attr)
+    return _Gradients(*(getattr(gradients, name) for name in _Gradients._fields))
 
 
-def _projection(inputs: _Inputs) -> Tensor | None:
-    """The matrix W of the edge features as [H, K, D] for the score that need not apply it to edges.
-
-    q (W a) = (q W) a, and the sum of weights times W a is W times the sum of weights times a: both for nodes only.
-    """
-    if inputs.score != "dot" or inputs.edge_weight is None:
-        return None
-    _, heads, channels = inputs.query.shape
-    return inputs.edge_weight.view(heads, channels, -1)
-
-
-def _by_head(rows: Tensor, matrices: Tensor) -> Tensor:
-    """Multiplies rows [N, H, A] with a matrix for each head [H, A, B]."""
-    return _bmm(rows.transpose(0, 1), matrices).transpose(0, 1)
-
-
-def _bmm(a: Tensor, b: Tensor) -> Tensor:
-    """`torch.bmm` in the precision of its arguments, also under autocast."""
-    if not torch.is_autocast_enabled(a.device.type):
-        return torch.bmm(a, b)
-    with torch.autocast(a.device.type, enabled=False):
-        return torch.bmm(a, b)
-
-
-def _problem(inputs: _Inputs, projection: Tensor | None) -> tuple[Attention, ModuleType, Any]:
+def _problem(inputs: _Inputs) -> tuple[Attention, ModuleType, Any]:
     query, key = inputs.query, inputs.key
     attention = Attention(
         score=inputs.score,
@@ -188,8 +147,8 @@ def _problem(inputs: _Inputs, projection: Tensor | None) -> tuple[Attention, Mod
         value=key if inputs.value is None else inputs.value,
         att=inputs.att,
         edge_attr=inputs.edge_attr,
-        edge_weight=inputs.edge_weight if projection is None else None,
-        edge_query=None if projection is None else _by_head(query, projection).contiguous(),
+        edge_weight=inputs.edge_weight,
+        edge_query=None,
         bias=inputs.bias,
         negative_slope=inputs.negative_slope,
         dropout=inputs.dropout,
@@ -211,10 +170,12 @@ def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
     num_targets, heads = query.shape[:2]
     channels = (key if inputs.value is None else inputs.value).size(2)
     num_loops = torch.sym_min(key.size(0), num_targets) if inputs.add_self_loops else 0
-    has_edge_out = inputs.score == "dot" and edge_attr is not None
+    edge_out_shape: tuple[int, ...] = (0,)
+    if query.is_cuda and inputs.score == "dot" and edge_attr is not None:
+        edge_out_shape = (num_targets, heads, edge_attr.size(1))
     return (
         query.new_empty(num_targets, heads, channels),
-        query.new_empty((num_targets, heads, edge_attr.size(1)) if has_edge_out and edge_attr is not None else (0,)),
+        query.new_empty(edge_out_shape),
         query.new_empty(num_targets, heads, dtype=torch.promote_types(query.dtype, torch.float32)),
         query.new_empty((inputs.edge_index.size(1) + num_loops, heads) if return_weights else (0,)),
     )

@@ -18,6 +18,7 @@ from gatlib.nn.message_passing import (
     source_target_edges,
     to_csr_if_csc,
 )
+from gatlib.nn.projection import project
 
 
 class GATv2Conv(pyg.GATv2Conv):
@@ -100,9 +101,12 @@ class GATv2Conv(pyg.GATv2Conv):
         assert x_source.dim() == 2
         assert x_target is not None
         residual = None if self.res is None else self.res(x_target)
-        key = query = self.lin_l(x_source).view(-1, self.heads, self.out_channels)
-        if x_target is not x_source or self.lin_r is not self.lin_l:
-            query = self.lin_r(x_target).view(-1, self.heads, self.out_channels)
+        if x_target is not x_source:
+            nodes = [self.lin_l(x_source), self.lin_r(x_target)]
+        else:
+            nodes = project(x_source, *((self.lin_l,) if self.lin_r is self.lin_l else (self.lin_l, self.lin_r)))
+        nodes = [node.view(-1, self.heads, self.out_channels) for node in nodes]
+        key, query = nodes[0], nodes[-1]
 
         # 2. Read the graph.
         check_num_nodes(self, edge_index, None, key, query)

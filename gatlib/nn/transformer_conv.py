@@ -17,6 +17,7 @@ from gatlib.nn.message_passing import (
     source_target_edges,
     to_csr_if_csc,
 )
+from gatlib.nn.projection import project
 
 
 class TransformerConv(pyg.TransformerConv):
@@ -104,9 +105,11 @@ class TransformerConv(pyg.TransformerConv):
 
         # 1. Project the nodes. The order is PyG's: layers that initialise lazily draw in it.
         x_source, x_target = (x, x) if isinstance(x, Tensor) else x
-        query = self.lin_query(x_target).view(-1, self.heads, self.out_channels)
-        key = self.lin_key(x_source).view(-1, self.heads, self.out_channels)
-        value = self.lin_value(x_source).view(-1, self.heads, self.out_channels)
+        if x_source is x_target:
+            nodes = project(x_source, self.lin_query, self.lin_key, self.lin_value)
+        else:
+            nodes = [self.lin_query(x_target), self.lin_key(x_source), self.lin_value(x_source)]
+        query, key, value = (projected.view(-1, self.heads, self.out_channels) for projected in nodes)
 
         # 2. Attend.
         check_num_nodes(self, edge_index, None, key, query)
@@ -135,7 +138,7 @@ class TransformerConv(pyg.TransformerConv):
                 _, alpha = attend(return_attention_weights=True)
 
         # 3. Join the heads, and the node itself.
-        root = self.lin_skip(x_target) if self.root_weight else None
+        root = project(x_target, self.lin_skip)[0] if self.root_weight else None
         if root is None or self.lin_beta is None:
             out = join_heads(out, self.concat, [root])
         else:

@@ -32,7 +32,7 @@ if INTERPRETED:
 import triton.language as tl  # noqa: E402
 
 from gatlib.kernels import gpu  # noqa: E402
-from gatlib.kernels.gpu import backward_pass, edge_features, tiles  # noqa: E402
+from gatlib.kernels.gpu import backward_pass, edge_features, forward_pass, tiles  # noqa: E402
 
 SCORES = ("additive", "additive-dynamic", "dot")
 NORMALISERS = ("softmax", "sigmoid", "relu")
@@ -153,7 +153,7 @@ def check(attention: Attention, graph: Any, with_weights: bool = True, needs_edg
     }
     exact = attention._replace(**leaves)
     expected = dense(exact._replace(value=exact.key) if shared else exact, graph)
-    found = gpu.forward(attention, graph, with_weights)
+    found = forward_pass.forward(attention, graph, with_weights)
     for name, tensor, other in zip(found._fields, found, expected, strict=True):
         if name == "weights" and not with_weights:
             assert tensor is None
@@ -173,7 +173,7 @@ def check(attention: Attention, graph: Any, with_weights: bool = True, needs_edg
     ]
     loss = sum((out * grad.double()).sum() for out, grad in zip(outputs, upstream, strict=True) if out is not None)
     gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True), strict=True))
-    found_gradients = gpu.backward(attention, graph, found.lse, *upstream, needs_edge_attr)
+    found_gradients = backward_pass.backward(attention, graph, found.lse, *upstream, needs_edge_attr)
     if not needs_edge_attr:
         gradients["edge_attr"] = None
     for name, gradient in found_gradients._asdict().items():
@@ -240,7 +240,7 @@ def test_infinite_and_huge_scores(normaliser: str) -> None:
     bias[target == 3] = -math.inf
     bias[:8] = -math.inf  # the first blocks of target 0
     bias[8], bias[9] = 1e4, -1e4
-    found = gpu.forward(attention, graph, True)
+    found = forward_pass.forward(attention, graph, True)
     assert found.weights is not None
     for nothing in (found.out[3], found.lse[3], found.weights[target == 3], found.weights[:8]):
         assert torch.all(nothing == 0)
@@ -250,7 +250,9 @@ def test_infinite_and_huge_scores(normaliser: str) -> None:
     expected = dense(attention._replace(bias=bias[others]), kept[1])
     for name, tensor, other in zip(found._fields, found, expected, strict=True):
         assert_close(tensor[others] if name == "weights" else tensor, other, name, torch.float32)
-    gradients = gpu.backward(attention, graph, found.lse, found.out, None, found.weights, needs_edge_attr=True)
+    gradients = backward_pass.backward(
+        attention, graph, found.lse, found.out, None, found.weights, needs_edge_attr=True
+    )
     assert all(gradient.isfinite().all() for gradient in gradients if gradient is not None)
     assert torch.all(gradients.query[3] == 0)
 
@@ -261,7 +263,7 @@ def test_nan_stays_with_its_node(score: str, normaliser: str) -> None:
     attention, graph = problem(score, features=0, dropout=0.0, normaliser=normaliser)
     assert attention.bias is not None
     attention.bias[2, 1] = math.nan  # target 0, one head
-    out = gpu.forward(attention, graph, False).out
+    out = forward_pass.forward(attention, graph, False).out
     assert out[0, 1].isnan().all()
     assert out.isnan().sum() == out.size(2)
 
@@ -278,8 +280,8 @@ def test_the_same_bits_every_run(score: str) -> None:
     attention, graph = problem(score, edge_index=EDGE_INDEX % 2, sizes=(2, 2))
 
     def run() -> list[Tensor]:
-        out, edge_out, lse, weights = gpu.forward(attention, graph, True)
-        gradients = gpu.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
+        out, edge_out, lse, weights = forward_pass.forward(attention, graph, True)
+        gradients = backward_pass.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
         return [tensor for tensor in (out, edge_out, lse, weights, *gradients) if tensor is not None]
 
     assert all(torch.equal(one, other) for one, other in zip(run(), run(), strict=True))
@@ -300,8 +302,8 @@ def test_holds_no_number_per_edge_and_channel() -> None:
     for score in SCORES:
         attention, graph = problem(score, edge_index=edge_index, sizes=(3, 3), heads=heads, channels=channels)
         with Watch():
-            out, edge_out, lse, weights = gpu.forward(attention, graph, True)
-            gpu.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
+            out, edge_out, lse, weights = forward_pass.forward(attention, graph, True)
+            backward_pass.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
     assert max(sizes) < num_edges * heads * channels / 2
 
 
@@ -389,8 +391,8 @@ def compile_for_absent_gpu() -> None:
         ("additive-dynamic", "relu", torch.float64),
     ):
         attention, graph = problem(score, dtype, normaliser=normaliser)
-        out, edge_out, lse, weights = gpu.forward(attention, graph, True)
-        gpu.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
+        out, edge_out, lse, weights = forward_pass.forward(attention, graph, True)
+        backward_pass.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
 
 
 if __name__ == "__main__":

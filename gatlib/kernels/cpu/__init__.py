@@ -10,6 +10,7 @@ from math import gcd
 import torch
 from torch import Tensor
 
+from gatlib.kernels.columns import columns_of, node_columns, table_of
 from gatlib.kernels.cpu import backward_source, backward_target
 from gatlib.kernels.cpu import forward as forward_module
 from gatlib.kernels.cpu.arguments import DYNAMIC, SCORES, address, addresses, numbers_of
@@ -27,33 +28,30 @@ def forward(attention: Attention, graph: SortedGraph, return_weights: bool) -> F
     (num_targets, heads, key_channels), channels = query.shape, value.size(2)
     adjacency = graph.adjacency
     numbers = numbers_of(attention, adjacency)
-    edge_weight = _transposed(attention.edge_weight)
-    arrays, edges = addresses(attention, edge_weight), graph.addresses
+    edge_weight_t = _transposed(attention.edge_weight)
+    arrays, edges = addresses(attention, edge_weight_t), graph.addresses
 
     out = empty(num_targets, heads, channels, dtype=value.dtype)
     lse = empty(num_targets, heads, dtype=value.dtype)
-    edge_out = None
-    if attention.edge_query is not None:
-        edge_out = empty(*attention.edge_query.shape, dtype=value.dtype)
     weights = value.new_zeros(graph.num_edges, heads) if return_weights else None
-    outputs = forward_module.Outputs(address(out), address(edge_out), address(lse), address(weights))
+    outputs = forward_module.Outputs(address(out), address(lse), address(weights))
     kernel = forward_module.forward_kernel(SCORES[attention.score], *_lanes(attention))
-    scratch_size = forward_module.scratch_size(heads, key_channels, channels)
+    scratch_size = forward_module.scratch_size(heads, key_channels, channels, numbers.edge_channels)
 
     def fill(number: int, first: int, last: int) -> None:
         scratch = value.new_empty(scratch_size)
         kernel(first, last, arrays, edges, numbers, outputs, scratch.data_ptr())
 
     for_each_span(fill, graph.target_spans)
-    return Forward(out, edge_out, lse, weights)
+    return Forward(out, None, lse, weights)
 
 
 def backward(
     attention: Attention,
     graph: SortedGraph,
+    edge_out: Tensor | None,
     lse: Tensor,
     grad_out: Tensor,
-    grad_edge_out: Tensor | None,
     grad_weights: Tensor | None,
     needs_edge_attr: bool,
 ) -> Gradients:
@@ -62,43 +60,44 @@ def backward(
     adjacency = graph.adjacency
     num_slots = adjacency.col.numel()
     numbers = numbers_of(attention, adjacency)
-    edge_weight = _transposed(attention.edge_weight)
-    arrays, edges = addresses(attention, edge_weight), graph.addresses
+    edge_weight_t = _transposed(attention.edge_weight)
+    arrays, edges = addresses(attention, edge_weight_t), graph.addresses
     score, (lanes, head_lanes, edge_lanes) = SCORES[attention.score], _lanes(attention)
     one_tensor = key is value
 
     records = empty(num_slots, 2, heads, dtype=value.dtype)
     signs = empty(num_slots, heads * key_channels // lanes if score == DYNAMIC else 0, dtype=torch.uint8)
-    grad_query, grad_key = empty(*query.shape, dtype=query.dtype), empty(*key.shape, dtype=key.dtype)
-    grad_value = None if one_tensor else empty(*value.shape, dtype=value.dtype)
+    if one_tensor:
+        grad_key, grad_query = _laid_out_like(node_columns(query, key, value))
+        grad_value = None
+    else:
+        grad_query, grad_key, grad_value = _laid_out_like(node_columns(query, key, value))
     # What edges are left out for self-loops gets no gradient.
     grad_edge_attr = None
     if attention.edge_attr is not None and needs_edge_attr:
         grad_edge_attr = torch.zeros_like(attention.edge_attr)
-    grad_edge_query = None if attention.edge_query is None else torch.empty_like(attention.edge_query)
     grad_bias = None if attention.bias is None else torch.zeros_like(attention.bias)
     att_of_targets, att_of_sources, grad_edge_weight = None, None, None
     if attention.att is not None:
         att_of_targets = value.new_zeros(len(graph.target_spans), *attention.att.shape)
         att_of_sources = value.new_zeros(len(graph.source_spans), *attention.att.shape)
-    if edge_weight is not None:
-        grad_edge_weight = value.new_zeros(len(graph.target_spans), *edge_weight.shape)
+    if attention.edge_weight is not None and edge_weight_t is not None:
+        shape = (edge_weight_t if score == DYNAMIC else attention.edge_weight).shape
+        grad_edge_weight = value.new_zeros(len(graph.target_spans), *shape)
 
     target_kernel = backward_target.backward_target_kernel(score, lanes, head_lanes, edge_lanes)
-    target_scratch = backward_target.scratch_size(heads, key_channels, graph.max_degree)
+    target_scratch = backward_target.scratch_size(heads, key_channels, numbers.edge_channels, graph.max_degree)
 
     def fill_targets(number: int, first: int, last: int) -> None:
         scratch = value.new_empty(target_scratch)
         outputs = backward_target.Outputs(
             lse=address(lse),
             grad_out=address(grad_out),
-            grad_edge_out=address(grad_edge_out),
             grad_weights=address(grad_weights),
             records=address(records),
             signs=address(signs),
             query=address(grad_query),
             edge_attr=address(grad_edge_attr),
-            edge_query=address(grad_edge_query),
             bias=address(grad_bias),
             att=0 if att_of_targets is None else address(att_of_targets[number]),
             edge_weight=0 if grad_edge_weight is None else address(grad_edge_weight[number]),
@@ -129,12 +128,11 @@ def backward(
         # LeakyReLU(x) is x times its own slope, so a sum over edges of att's gradient is one over nodes:
         # the slopes summed over a node's edges, times the node's own share of x.
         grad_att = att_of_targets.sum(dim=0) + att_of_sources.sum(dim=0)
-    if grad_edge_weight is not None and grad_att is not None:
-        assert edge_weight is not None
-        assert attention.att is not None
-        sums = grad_edge_weight.sum(dim=0)
-        grad_att += (sums * edge_weight).sum(dim=0).view_as(grad_att)
-        grad_edge_weight = (sums * attention.att.flatten()).t().contiguous()
+    if grad_edge_weight is not None:
+        grad_edge_weight = grad_edge_weight.sum(dim=0)
+        if grad_att is not None and attention.att is not None and edge_weight_t is not None:
+            grad_att += (grad_edge_weight * edge_weight_t).sum(dim=0).view_as(grad_att)
+            grad_edge_weight = (grad_edge_weight * attention.att.flatten()).t().contiguous()
     return Gradients(
         query=grad_query,
         key=grad_key,
@@ -142,15 +140,22 @@ def backward(
         att=grad_att,
         edge_attr=grad_edge_attr,
         edge_weight=grad_edge_weight,
-        edge_query=grad_edge_query,
+        edge_query=None,
         bias=grad_bias,
     )
+
+
+def _laid_out_like(nodes: list[Tensor]) -> list[Tensor]:
+    table = table_of(nodes)
+    if table is None:
+        return [empty(*tensor.shape, dtype=tensor.dtype) for tensor in nodes]
+    return columns_of(empty(*table.shape, dtype=table.dtype), like=nodes)
 
 
 def _lanes(attention: Attention) -> tuple[int, int, int]:
     """Vectors of how many channels, heads and edge features the kernels should use."""
     (heads, key_channels), channels = attention.query.shape[1:], attention.value.size(2)
-    edge_channels = 1 if attention.edge_query is None else attention.edge_query.size(2)
+    edge_channels = 1 if attention.score != "dot" or attention.edge_attr is None else attention.edge_attr.size(1)
     channels = channels if attention.score == "additive" else gcd(channels, key_channels)
     return lanes_for(channels), lanes_for(heads), lanes_for(edge_channels)
 

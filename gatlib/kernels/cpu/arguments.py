@@ -30,8 +30,8 @@ class Arrays(NamedTuple):
     value: int
     att: int
     edge_attr: int
-    edge_weight: int  # transposed, [D, H * K]: the lanes run along the channels
-    edge_query: int
+    edge_weight: int  # [H * K, D]
+    edge_weight_t: int  # transposed, [D, H * K]: the lanes run along the channels
     bias: int
 
 
@@ -50,6 +50,8 @@ class Numbers(NamedTuple):
     heads: int
     key_channels: int
     channels: int
+    key_row: int  # from one node's query, or key, to that of the next
+    value_row: int
     edge_channels: int  # D; for additive, where the features arrive as [E, H], 0
     final_slot: int  # the last edge of the graph
     has_edge_attr: bool
@@ -66,15 +68,15 @@ class Numbers(NamedTuple):
     no_edge: np.signedinteger  # a zero of the kind that the numbers of edges are
 
 
-def addresses(attention: Attention, edge_weight: Tensor | None) -> Arrays:
+def addresses(attention: Attention, edge_weight_t: Tensor | None) -> Arrays:
     return Arrays(
         address(attention.query),
         address(attention.key),
         address(attention.value),
         address(attention.att),
         address(attention.edge_attr),
-        address(edge_weight),
-        address(attention.edge_query),
+        address(attention.edge_weight),
+        address(edge_weight_t),
         address(attention.bias),
     )
 
@@ -91,10 +93,15 @@ def numbers_of(attention: Attention, adjacency: Adjacency) -> Numbers:
     number, lowest, zero, one = _CONSTANTS[attention.value.dtype]
     _, heads, key_channels = attention.query.shape
     edge_attr, dropout = attention.edge_attr, attention.dropout
+    key_row, value_row = heads * key_channels, heads * attention.value.size(2)
+    if not attention.key.is_contiguous():  # columns of one table
+        key_row = value_row = attention.key.stride(0)
     return Numbers(
         heads,
         key_channels,
         attention.value.size(2),
+        key_row,
+        value_row,
         0 if edge_attr is None or attention.score == "additive" else edge_attr.size(1),
         adjacency.col.numel() - 1,
         edge_attr is not None,
@@ -128,7 +135,7 @@ def array_pointers(arrays, numbers):
         pointer(arrays.att, numbers.zero),
         pointer(arrays.edge_attr, numbers.zero),
         pointer(arrays.edge_weight, numbers.zero),
-        pointer(arrays.edge_query, numbers.zero),
+        pointer(arrays.edge_weight_t, numbers.zero),
         pointer(arrays.bias, numbers.zero),
     )
 

@@ -65,7 +65,7 @@ def backward_source_kernel(score: int, lanes: int) -> Callable[..., None]:
                 if score == DYNAMIC:
                     prefetch(signs, slot_ahead * sign_bytes, sign_bytes)
                 elif score == DOT:
-                    prefetch(arrays.query, ahead * key_width, key_width)
+                    prefetch(arrays.query, ahead * numbers.key_row, key_width)
                 for h in range(heads):
                     weight = splat(records[slot * 2 * heads + h], like)
                     score_grad = records[(slot * 2 + 1) * heads + h]
@@ -80,25 +80,25 @@ def backward_source_kernel(score: int, lanes: int) -> Callable[..., None]:
                             if score == DYNAMIC:
                                 product = where_bits(signs[slot * sign_bytes + c // lanes], grad, flat)
                             else:
-                                product = grad * load(arrays.query, i * key_width + c, like)
+                                product = grad * load(arrays.query, i * numbers.key_row + c, like)
                             store(key_sums, c, load(key_sums, c, like) + product)
 
             if score == ADDITIVE:
                 for h in range(heads):
-                    key[j * heads + h] = key_sums[h]
+                    key[j * numbers.key_row + h] = key_sums[h]
                     if outputs.value == 0:
-                        key[j * heads + h] += value_sums[h]
+                        key[j * numbers.key_row + h] += value_sums[h]
             else:
                 for c in range(0, key_width, lanes):
                     row = load(key_sums, c, like)
                     if score == DYNAMIC:
-                        store(att, c, load(att, c, like) + row * load(arrays.key, j * key_width + c, like))
+                        store(att, c, load(att, c, like) + row * load(arrays.key, j * numbers.key_row + c, like))
                         row = row * load(arrays.att, c, like)
                     if outputs.value == 0:
                         row = row + load(value_sums, c, like)
-                    store(key, j * key_width + c, row)
+                    store(key, j * numbers.key_row + c, row)
             if outputs.value != 0:
                 for c in range(0, width, lanes):
-                    store(value, j * width + c, load(value_sums, c, like))
+                    store(value, j * numbers.value_row + c, load(value_sums, c, like))
 
     return backward_source

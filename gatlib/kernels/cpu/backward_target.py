@@ -21,6 +21,7 @@ from gatlib.kernels.cpu.lanes import (
     splat,
     store,
     total,
+    total_of_both,
     where_bits,
     where_positive,
     zeros,
@@ -28,7 +29,10 @@ from gatlib.kernels.cpu.lanes import (
 from gatlib.kernels.cpu.normalisers import normalised, pointwise_slope
 from gatlib.kernels.cpu.scores import (
     add_bias,
+    add_by_channel,
+    add_features,
     additive_scores,
+    by_feature,
     dot,
     dot_scores,
     dynamic_scores,
@@ -44,20 +48,18 @@ class Outputs(NamedTuple):
 
     lse: int
     grad_out: int
-    grad_edge_out: int
     grad_weights: int
     records: int  # [slots, 2, H]
     signs: int  # [slots, H * K / lanes], bytes
     query: int
     edge_attr: int
-    edge_query: int
     bias: int
     att: int  # this span's own sum of q_i times the gradient of the LeakyReLU
-    edge_weight: int  # this span's own sum, [D, H * K], still without the factor att
+    edge_weight: int  # this span's own sum; additive-dynamic: [D, H * K], still without the factor att; dot: [H * K, D]
 
 
-def scratch_size(heads: int, key_channels: int, max_degree: int) -> int:
-    return 2 * max_degree * heads + 2 * heads + 2 * heads * key_channels
+def scratch_size(heads: int, key_channels: int, edge_channels: int, max_degree: int) -> int:
+    return 2 * max_degree * heads + 2 * heads + 2 * heads * key_channels + 4 * heads * edge_channels
 
 
 @cache
@@ -73,15 +75,21 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: 
         sign_bytes = key_width // lanes
         arrays, graph = array_pointers(arrays, numbers), graph_pointers(graph, numbers)
         lse, grad_out = pointer(outputs.lse, zero), pointer(outputs.grad_out, zero)
-        grad_edge_out, grad_weights = pointer(outputs.grad_edge_out, zero), pointer(outputs.grad_weights, zero)
+        grad_weights = pointer(outputs.grad_weights, zero)
         records, signs = pointer(outputs.records, zero), pointer(outputs.signs, np.uint8(0))
         query, edge_attr = pointer(outputs.query, zero), pointer(outputs.edge_attr, zero)
-        edge_query, bias = pointer(outputs.edge_query, zero), pointer(outputs.bias, zero)
+        bias = pointer(outputs.bias, zero)
         att, edge_weight = pointer(outputs.att, zero), pointer(outputs.edge_weight, zero)
         deltas = pointer(scratch, zero)
         projected = beyond(deltas, heads)
         gathered = beyond(projected, key_width)
-        scores = beyond(gathered, key_width)
+        # Of a dot score with edge features, [H, D] each: what query and gradient are to a feature, and what the
+        # gradients of scores and the weights, times the features, sum up to.
+        edge_query = beyond(gathered, key_width)
+        edge_grad = beyond(edge_query, heads * edge_channels)
+        query_sums = beyond(edge_grad, heads * edge_channels)
+        value_sums = beyond(query_sums, heads * edge_channels)
+        scores = beyond(value_sums, heads * edge_channels)
         slope = splat(numbers.negative_slope, like)
 
         for i in range(first, last):
@@ -89,22 +97,28 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: 
             degree = end - begin
             share = numbers.one / max(degree, 1)
             grads = beyond(scores, degree * heads)
-            edge_row = i * heads * edge_channels
             for h in range(heads):
                 deltas[h] = zero
             for c in range(key_width):
                 gathered[c] = zero
             if score == DOT and edge_channels > 0:
-                for c in range(edge_row, edge_row + heads * edge_channels):
-                    edge_query[c] = zero
+                by_feature(like_edges, arrays, numbers, arrays.query, i * numbers.key_row, edge_query)
+                by_feature(like_edges, arrays, numbers, grad_out, i * width, edge_grad)
+                for d in range(heads * edge_channels):
+                    query_sums[d] = zero
+                    value_sums[d] = zero
 
             # 1. Scores again, and the gradient of each weight.
             for t in range(degree):
                 j, edge = np.int64(graph.col[begin + t]), np.int64(graph.edge[begin + t])
-                ahead = np.int64(graph.col[min(begin + t + AHEAD, numbers.final_slot)])
-                prefetch(arrays.value, ahead * width, width)
+                slot_ahead = min(begin + t + AHEAD, numbers.final_slot)
+                ahead = np.int64(graph.col[slot_ahead])
+                prefetch(arrays.value, ahead * numbers.value_row, width)
+                if numbers.has_edge_attr:
+                    edge_width = heads if score == ADDITIVE else edge_channels
+                    prefetch(arrays.edge_attr, np.int64(graph.edge[slot_ahead]) * edge_width, edge_width)
                 if score == ADDITIVE:
-                    prefetch(arrays.key, ahead * heads, heads)
+                    prefetch(arrays.key, ahead * numbers.key_row, heads)
                     additive_scores(arrays, numbers, i, j, edge, scores, t * heads)
                 elif score == DYNAMIC:
                     if edge_channels > 0:
@@ -112,20 +126,22 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: 
                     signs_at = (begin + t) * sign_bytes
                     dynamic_scores(like, arrays, numbers, i, j, projected, scores, t * heads, signs, signs_at)
                 else:
-                    prefetch(arrays.key, ahead * key_width, key_width)
-                    dot_scores(like, like_edges, arrays, numbers, i, j, edge, scores, t * heads)
+                    prefetch(arrays.key, ahead * numbers.key_row, key_width)
+                    dot_scores(like, like_edges, arrays, numbers, i, j, edge, edge_query, scores, t * heads)
                 add_bias(arrays, numbers, edge, scores, t * heads)
                 for h in range(heads):
                     products = like
                     for c in range(h * channels, (h + 1) * channels, lanes):
-                        value = load(arrays.value, j * width + c, like)
+                        value = load(arrays.value, j * numbers.value_row + c, like)
                         products = products + load(grad_out, i * width + c, like) * value
-                    grad = total(products)
                     if score == DOT and edge_channels > 0:
-                        edge_head = edge_row + h * edge_channels
-                        grad += dot(
-                            like_edges, grad_edge_out, edge_head, arrays.edge_attr, edge * edge_channels, edge_channels
+                        features = edge * edge_channels
+                        share_d = dot(
+                            like_edges, edge_grad, h * edge_channels, arrays.edge_attr, features, edge_channels
                         )
+                        grad = total_of_both(products, share_d)
+                    else:
+                        grad = total(products)
                     if outputs.grad_weights != 0:
                         grad += grad_weights[edge * heads + h]
                     grads[t * heads + h] = grad
@@ -159,8 +175,8 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: 
                     if outputs.bias != 0:
                         store(bias, edge * heads + h, grad)
                     if score == ADDITIVE:
-                        hidden = load(arrays.query, i * heads + h, like_heads) + load(
-                            arrays.key, j * heads + h, like_heads
+                        hidden = load(arrays.query, i * numbers.key_row + h, like_heads) + load(
+                            arrays.key, j * numbers.key_row + h, like_heads
                         )
                         if numbers.has_edge_attr:
                             hidden = hidden + load(arrays.edge_attr, edge * heads + h, like_heads)
@@ -193,39 +209,51 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: 
                         for d in range(edge_channels):
                             sums = like
                             for c in range(0, key_width, lanes):
-                                weight = load(arrays.edge_weight, d * key_width + c, like) * load(arrays.att, c, like)
+                                weight = load(arrays.edge_weight_t, d * key_width + c, like) * load(arrays.att, c, like)
                                 sums = sums + weight * load(projected, c, like)
                             edge_attr[edge * edge_channels + d] = total(sums)
                 elif score == DOT:
                     for h in range(heads):
                         grad = splat(records[record + heads + h], like)
                         for c in range(h * key_channels, (h + 1) * key_channels, lanes):
-                            key = load(arrays.key, j * key_width + c, like)
+                            key = load(arrays.key, j * numbers.key_row + c, like)
                             store(gathered, c, load(gathered, c, like) + grad * key)
-                    for d in range(0, edge_channels, edge_lanes):
-                        feature = load(arrays.edge_attr, edge * edge_channels + d, like_edges)
-                        grads_d = like_edges
-                        for h in range(heads):
-                            at = edge_row + h * edge_channels + d
-                            grad = splat(records[record + heads + h], like_edges)
-                            store(edge_query, at, load(edge_query, at, like_edges) + grad * feature)
-                            if outputs.edge_attr != 0:
+                    if outputs.edge_attr != 0:
+                        for d in range(0, edge_channels, edge_lanes):
+                            grads_d = like_edges
+                            for h in range(heads):
+                                at = h * edge_channels + d
                                 weight = splat(records[record + h], like_edges)
-                                grads_d = grads_d + grad * load(arrays.edge_query, at, like_edges)
-                                grads_d = grads_d + weight * load(grad_edge_out, at, like_edges)
-                        if outputs.edge_attr != 0:
+                                grad = splat(records[record + heads + h], like_edges)
+                                grads_d = grads_d + grad * load(edge_query, at, like_edges)
+                                grads_d = grads_d + weight * load(edge_grad, at, like_edges)
                             store(edge_attr, edge * edge_channels + d, grads_d)
 
-            # 4. The node's own gradient.
+            # 4. The node's own gradient, and its share in that of the matrix of the edge features.
+            if score == DOT and edge_channels > 0:
+                weights_of_node = beyond(records, begin * 2 * heads)
+                grads_of_node = beyond(weights_of_node, heads)
+                add_features(like_edges, arrays, numbers, graph, begin, degree, weights_of_node, 2 * heads, value_sums)
+                add_features(like_edges, arrays, numbers, graph, begin, degree, grads_of_node, 2 * heads, query_sums)
+                add_by_channel(like, arrays, numbers, query_sums, gathered)
+                for h in range(heads):
+                    for d in range(0, edge_channels, edge_lanes):
+                        of_query = load(query_sums, h * edge_channels + d, like_edges)
+                        of_value = load(value_sums, h * edge_channels + d, like_edges)
+                        for c in range(h * key_channels, (h + 1) * key_channels):
+                            at = c * edge_channels + d
+                            share_d = splat(arrays.query[i * numbers.key_row + c], like_edges) * of_query
+                            share_d = share_d + splat(grad_out[i * width + c], like_edges) * of_value
+                            store(edge_weight, at, load(edge_weight, at, like_edges) + share_d)
             if score == ADDITIVE:
                 for h in range(heads):
-                    query[i * heads + h] = gathered[h]
+                    query[i * numbers.key_row + h] = gathered[h]
             else:
                 for c in range(0, key_width, lanes):
                     row = load(gathered, c, like)
                     if score == DYNAMIC:
-                        store(att, c, load(att, c, like) + row * load(arrays.query, i * key_width + c, like))
+                        store(att, c, load(att, c, like) + row * load(arrays.query, i * numbers.key_row + c, like))
                         row = row * load(arrays.att, c, like)
-                    store(query, i * key_width + c, row)
+                    store(query, i * numbers.key_row + c, row)
 
     return backward_target

@@ -17,7 +17,10 @@ from gatlib.kernels.cpu.lanes import beyond, exponential, larger, load, pointer,
 from gatlib.kernels.cpu.normalisers import normalised, pointwise
 from gatlib.kernels.cpu.scores import (
     add_bias,
+    add_by_channel,
+    add_features,
     additive_scores,
+    by_feature,
     dot_scores,
     dynamic_scores,
     keep_scale,
@@ -32,13 +35,12 @@ class Outputs(NamedTuple):
     """Addresses of the tensors of a `Forward`, 0 for those not asked for."""
 
     out: int
-    edge_out: int
     lse: int
     weights: int
 
 
-def scratch_size(heads: int, key_channels: int, channels: int) -> int:
-    return BLOCK * heads + 3 * heads + heads * channels + heads * key_channels
+def scratch_size(heads: int, key_channels: int, channels: int, edge_channels: int) -> int:
+    return BLOCK * heads + 3 * heads + heads * channels + heads * max(key_channels, 2 * edge_channels)
 
 
 @cache
@@ -52,28 +54,30 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
         like, like_heads, like_edges = zeros(zero, lanes), zeros(zero, head_lanes), zeros(zero, edge_lanes)
         heads, channels, edge_channels = numbers.heads, numbers.channels, numbers.edge_channels
         width, key_width = heads * channels, heads * numbers.key_channels
-        edge_out_channels = edge_channels if score == DOT else 0
+        edge_sum_channels = edge_channels if score == DOT else 0
         arrays, graph = array_pointers(arrays, numbers), graph_pointers(graph, numbers)
-        out, edge_out = pointer(outputs.out, zero), pointer(outputs.edge_out, zero)
+        out = pointer(outputs.out, zero)
         lse, weights = pointer(outputs.lse, zero), pointer(outputs.weights, zero)
         scores = pointer(scratch, zero)
         highest = beyond(scores, BLOCK * heads)
         sums, shrinks = beyond(highest, heads), beyond(highest, 2 * heads)
         gathered = beyond(highest, 3 * heads)
         projected = beyond(gathered, width)
+        edge_query, edge_sums = projected, beyond(projected, heads * edge_sum_channels)
         no_signs = pointer(0, np.uint8(0))
 
         for i in range(first, last):
             begin, end = graph.rowptr[i], graph.rowptr[i + 1]
             share = numbers.one / max(end - begin, 1)
-            edge_row = i * heads * edge_out_channels
             for h in range(heads):
                 highest[h] = numbers.lowest
                 sums[h] = zero
             for c in range(0, width, lanes):
                 store(gathered, c, like)
-            for c in range(edge_row, edge_row + heads * edge_out_channels):
-                edge_out[c] = zero
+            if edge_sum_channels > 0:
+                by_feature(like_edges, arrays, numbers, arrays.query, i * numbers.key_row, edge_query)
+                for d in range(heads * edge_sum_channels):
+                    edge_sums[d] = zero
 
             for start in range(begin, end, BLOCK):
                 count = min(BLOCK, end - start)
@@ -81,18 +85,22 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
                 # 1. Scores, while the rows of the edges to come are on their way.
                 for t in range(count):
                     j, edge = np.int64(graph.col[start + t]), np.int64(graph.edge[start + t])
-                    ahead = np.int64(graph.col[min(start + t + AHEAD, numbers.final_slot)])
-                    prefetch(arrays.value, ahead * width, width)
+                    slot_ahead = min(start + t + AHEAD, numbers.final_slot)
+                    ahead = np.int64(graph.col[slot_ahead])
+                    prefetch(arrays.value, ahead * numbers.value_row, width)
+                    if numbers.has_edge_attr:
+                        edge_width = heads if score == ADDITIVE else edge_channels
+                        prefetch(arrays.edge_attr, np.int64(graph.edge[slot_ahead]) * edge_width, edge_width)
                     if score == ADDITIVE:
-                        prefetch(arrays.key, ahead * heads, heads)
+                        prefetch(arrays.key, ahead * numbers.key_row, heads)
                         additive_scores(arrays, numbers, i, j, edge, scores, t * heads)
                     elif score == DYNAMIC:
                         if edge_channels > 0:
                             project_edge(like, arrays, numbers, edge, projected)
                         dynamic_scores(like, arrays, numbers, i, j, projected, scores, t * heads, no_signs, -1)
                     else:
-                        prefetch(arrays.key, ahead * key_width, key_width)
-                        dot_scores(like, like_edges, arrays, numbers, i, j, edge, scores, t * heads)
+                        prefetch(arrays.key, ahead * numbers.key_row, key_width)
+                        dot_scores(like, like_edges, arrays, numbers, i, j, edge, edge_query, scores, t * heads)
                     add_bias(arrays, numbers, edge, scores, t * heads)
                     if outputs.weights != 0:
                         for h in range(heads):
@@ -123,8 +131,8 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
                         shrink = splat(shrinks[h], like)
                         for c in range(h * channels, (h + 1) * channels, lanes):
                             store(gathered, c, shrink * load(gathered, c, like))
-                        for d in range(edge_row + h * edge_out_channels, edge_row + (h + 1) * edge_out_channels):
-                            edge_out[d] *= shrinks[h]
+                        for d in range(h * edge_sum_channels, (h + 1) * edge_sum_channels):
+                            edge_sums[d] *= shrinks[h]
 
                 # 3. The weighted sum.
                 for t in range(count):
@@ -133,15 +141,16 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
                         weight = scores[t * heads + h]
                         if numbers.drop_below > 0:
                             weight *= keep_scale(numbers, edge, h)
+                            scores[t * heads + h] = weight
                         lane_weight = splat(weight, like)
                         for c in range(h * channels, (h + 1) * channels, lanes):
-                            product = lane_weight * load(arrays.value, j * width + c, like)
+                            product = lane_weight * load(arrays.value, j * numbers.value_row + c, like)
                             store(gathered, c, load(gathered, c, like) + product)
-                        edge_head = edge_row + h * edge_out_channels
-                        lane_weight_d = splat(weight, like_edges)
-                        for d in range(0, edge_out_channels, edge_lanes):
-                            product_d = lane_weight_d * load(arrays.edge_attr, edge * edge_channels + d, like_edges)
-                            store(edge_out, edge_head + d, load(edge_out, edge_head + d, like_edges) + product_d)
+
+                if edge_sum_channels > 0:
+                    add_features(like_edges, arrays, numbers, graph, start, count, scores, heads, edge_sums)
+            if edge_sum_channels > 0:
+                add_by_channel(like, arrays, numbers, edge_sums, gathered)
 
             # 4. Divide by the sum, which is zero where there is no edge, or none that a bias of -inf leaves.
             for h in range(heads):
@@ -153,8 +162,6 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
                 lane_factor = splat(factor, like)
                 for c in range(h * channels, (h + 1) * channels, lanes):
                     store(out, i * width + c, lane_factor * load(gathered, c, like))
-                for d in range(edge_row + h * edge_out_channels, edge_row + (h + 1) * edge_out_channels):
-                    edge_out[d] *= factor
             if outputs.weights != 0:
                 for slot in range(begin, end):
                     edge = np.int64(graph.edge[slot])

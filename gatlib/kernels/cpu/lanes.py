@@ -144,14 +144,22 @@ def total(typing_context: Any, vector: Any) -> Any:
     """The sum of the lanes."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value_type = context.get_value_type(vector)
-        if vector.count == 1:
-            return builder.extract_element(arguments[0], _INT32(0))
-        element = value_type.element
-        function = _function("llvm.vector.reduce.fadd", builder, context, value_type, element, [element, value_type])
-        return builder.call(function, [ir.Constant(element, 0.0), arguments[0]], fastmath=FAST)
+        return _total(context, builder, vector, arguments[0])
 
     return vector.dtype(vector), code
+
+
+@intrinsic
+def total_of_both(typing_context: Any, a: Any, b: Any) -> Any:
+    """The sum of the lanes of two vectors, whose numbers of lanes may differ."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if a.count == b.count:
+            return _total(context, builder, a, builder.fadd(*arguments, flags=FAST))
+        totals = (_total(context, builder, lanes, vector) for lanes, vector in zip((a, b), arguments, strict=True))
+        return builder.fadd(*totals, flags=FAST)
+
+    return a.dtype(a, b), code
 
 
 @intrinsic
@@ -280,6 +288,15 @@ def _splat(builder: Any, number: Any, value_type: Any) -> Any:
     return builder.shuffle_vector(
         first, undefined, ir.Constant(ir.VectorType(_INT32, value_type.count), [0] * value_type.count)
     )
+
+
+def _total(context: Any, builder: Any, lanes: Lanes, vector: Any) -> Any:
+    if lanes.count == 1:
+        return builder.extract_element(vector, _INT32(0))
+    value_type = context.get_value_type(lanes)
+    element = value_type.element
+    function = _function("llvm.vector.reduce.fadd", builder, context, value_type, element, [element, value_type])
+    return builder.call(function, [ir.Constant(element, 0.0), vector], fastmath=FAST)
 
 
 def _positive(builder: Any, x: Any) -> Any:

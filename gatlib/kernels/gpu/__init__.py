@@ -13,7 +13,7 @@ Backward recomputes the scores and walks the edges twice.
 2. By source (CSC): the gradients of `key`, `value` and, each edge being met exactly once, of all that belongs to edges.
 
 Only the features of edges in an "additive-dynamic" score need more, for they pass through a matrix: two products of
-matrices over all edges, in `edge_features`.
+matrices over all edges, in `edge_features`. Those of a "dot" score need products over nodes, in `dot_features`.
 
 No atomics anywhere: every sum has one owner and a fixed order, so the same inputs give the same bits. Gradients of
 parameters are partial sums of a fixed number of programs, and PyTorch adds those. Half precision is for storage: all
@@ -23,8 +23,7 @@ A tensor that is None and everything in `tiles.Spec` is known to the compiler, s
 is not asked of it.
 """
 
-from gatlib.kernels.gpu.backward_pass import backward
-from gatlib.kernels.gpu.forward_pass import forward
+from gatlib.kernels.gpu.dot_features import backward, forward
 from gatlib.kernels.gpu.sort import sort_edges
 
 __all__ = ["backward", "forward", "sort_edges"]

@@ -17,7 +17,7 @@ from gatlib.kernels.interface import Attention, Forward, Gradients
 SCORES = ("additive", "additive-dynamic", "dot")
 NORMALISERS = ("softmax", "sigmoid", "relu")
 TOLERANCES = {torch.float32: 2e-5, torch.float64: 1e-12}  # relative to the largest number
-LEAVES = ("query", "key", "value", "att", "edge_attr", "edge_weight", "edge_query", "bias")
+LEAVES = ("query", "key", "value", "att", "edge_attr", "edge_weight", "bias")
 # Heads, channels and edge features: none, four or eight to a vector.
 SIZES = {"single numbers": (3, 5, 3), "vectors of four": (4, 12, 4), "vectors of eight": (8, 16, 16)}
 NUM_SOURCES, NUM_TARGETS, NUM_EDGES = 23, 19, 400
@@ -87,28 +87,26 @@ class Problem:
             value=key if one_tensor else draw(num_sources, heads, channels),
             att=draw(heads, width) if score == "additive-dynamic" else None,
             edge_attr=draw(self.num_edges, heads if score == "additive" else features) if edge_features else None,
-            edge_weight=draw(heads * width, features) if edge_features and score == "additive-dynamic" else None,
-            edge_query=draw(num_targets, heads, features) if edge_features and score == "dot" else None,
+            edge_weight=draw(heads * width, features) if edge_features and score != "additive" else None,
+            edge_query=None,
             bias=draw(self.num_edges, heads) if bias else None,
             negative_slope=0.2,
             dropout=dropout,
             seed=torch.tensor(123456789012345),
         )
         out_shape = (num_targets, heads, channels)
-        edge_query = self.attention.edge_query
         self.grad_out = draw(*out_shape)
-        self.grad_edge_out = None if edge_query is None else draw(*edge_query.shape)
         self.grad_weights = draw(self.num_edges, heads) if weights else None
 
     def run(self) -> tuple[Forward, Gradients]:
         graph = cpu.sort_edges(self.edge_index, *self.nodes, self.loops)
         forward = cpu.forward(self.attention, graph, self.weights)
-        given = (self.grad_out, self.grad_edge_out, self.grad_weights)
-        return forward, cpu.backward(self.attention, graph, forward.lse, *given, needs_edge_attr=True)
+        given = (forward.lse, self.grad_out, self.grad_weights)
+        return forward, cpu.backward(self.attention, graph, None, *given, needs_edge_attr=True)
 
     def found(self) -> dict[str, Tensor]:
         forward, gradients = self.run()
-        named = {"out": forward.out, "edge_out": forward.edge_out, "weights": forward.weights}
+        named = {"out": forward.out, "weights": forward.weights}
         named |= {f"gradient of {name}": gradient for name, gradient in gradients._asdict().items()}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
@@ -119,7 +117,7 @@ class Problem:
         if self.attention.value is self.attention.key:
             leaves["value"] = leaves["key"]
         named = dense_attention(self, self.attention._replace(**leaves))
-        cotangents = {"out": self.grad_out, "edge_out": self.grad_edge_out, "weights": self.grad_weights}
+        cotangents = {"out": self.grad_out, "weights": self.grad_weights}
         named = {name: tensor for name, tensor in named.items() if cotangents[name] is not None}
         loss = sum((tensor * cotangents[name].double()).sum() for name, tensor in named.items())
         gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
@@ -147,10 +145,10 @@ def dense_attention(problem: Problem, attention: Attention) -> dict[str, Tensor 
     key, value = (torch.einsum("ej,jhk->ehk", from_source, nodes) for nodes in (attention.key, attention.value))
     edge_attr, heads, width = attention.edge_attr, *attention.query.shape[1:]
     if attention.score == "dot":
-        scores = (query * key).sum(dim=2)
         if edge_attr is not None:
-            scores = scores + torch.einsum("ei,ihd,ed->eh", to_target, attention.edge_query, edge_attr)
-        scores = scores / math.sqrt(width)
+            projected = (edge_attr @ attention.edge_weight.t()).view(-1, heads, width)
+            key, value = key + projected, value + projected
+        scores = (query * key).sum(dim=2) / math.sqrt(width)
     else:
         hidden = query + key
         if edge_attr is not None:
@@ -165,7 +163,6 @@ def dense_attention(problem: Problem, attention: Attention) -> dict[str, Tensor 
         weights = weights * kept / (1 - attention.dropout)
     return {
         "out": torch.einsum("ei,eh,ehc->ihc", to_target, weights, value),
-        "edge_out": None if edge_attr is None else torch.einsum("ei,eh,ed->ihd", to_target, weights, edge_attr),
         "weights": weights,
     }
 
@@ -233,8 +230,7 @@ def test_leaky_relu_at_zero_has_the_slope_of_the_negative_side(score: str, size:
 @every_score
 def test_nodes_without_edges_are_exactly_zero(score: str, normaliser: str) -> None:
     found = Problem(score, normaliser, torch.float32, edge_features=True, weights=True).found()
-    of_targets = ["out", "edge_out", "gradient of query", "gradient of edge_query"]
-    for name in [*of_targets, "gradient of key", "gradient of value"]:
+    for name in ["out", "gradient of query", "gradient of key", "gradient of value"]:
         if name in found:
             rows = found[name].flatten(start_dim=1).any(dim=1)
             assert not rows[ALONE]
@@ -264,7 +260,7 @@ def without_edges(whole: Problem, hidden: Tensor) -> Problem:
     part = Problem(whole.attention.score, edge_index=whole.edge_index[:, ~hidden], edge_features=True, bias=True)
     attention = whole.attention
     part.attention = attention._replace(edge_attr=attention.edge_attr[~hidden], bias=attention.bias[~hidden])
-    part.grad_out, part.grad_edge_out = whole.grad_out, whole.grad_edge_out
+    part.grad_out = whole.grad_out
     part.grad_weights = whole.grad_weights[~hidden]
     return part
 
@@ -304,9 +300,9 @@ def test_certain_dropout(score: str) -> None:
 def test_edge_features_without_need_of_their_gradient(score: str) -> None:
     problem = Problem(score, edge_features=True)
     graph = cpu.sort_edges(problem.edge_index, *problem.nodes, False)
-    lse, given = cpu.forward(problem.attention, graph, False).lse, (problem.grad_out, problem.grad_edge_out, None)
-    gradients = cpu.backward(problem.attention, graph, lse, *given, needs_edge_attr=False)
-    expected = cpu.backward(problem.attention, graph, lse, *given, needs_edge_attr=True)
+    given = (None, cpu.forward(problem.attention, graph, False).lse, problem.grad_out, None)
+    gradients = cpu.backward(problem.attention, graph, *given, needs_edge_attr=False)
+    expected = cpu.backward(problem.attention, graph, *given, needs_edge_attr=True)
     assert gradients.edge_attr is None
     for a, b in zip(gradients._replace(edge_attr=expected.edge_attr), expected, strict=True):
         assert a is b is None or torch.equal(a, b)
@@ -370,7 +366,7 @@ def test_offsets_beyond_31_bits() -> None:
     adjacency = graph.adjacency._replace(colptr=colptr)
     addresses = graph.addresses._replace(colptr=colptr.data_ptr())
     graph = graph._replace(adjacency=adjacency, addresses=addresses, source_spans=[(last_node, last_node + 1)])
-    found = cpu.backward(large, graph, out.lse, small.grad_out, None, None, False)
+    found = cpu.backward(large, graph, None, out.lse, small.grad_out, None, False)
     assert torch.equal(found.query, gradients.query)
     assert torch.equal(found.key[last_node], gradients.key[0])
 
