@@ -1,42 +1,19 @@
 """A graph attention network for molecules: one prediction per graph."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+from torch_geometric import nn as pyg
 from torch_geometric.data import Data
-from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
+from gatlib.models.architecture import Architecture
 from gatlib.nn import GATConv, GATv2Conv, TransformerConv
-
-ConvName = Literal["gat", "gatv2", "transformer"]
-Norm = Literal["layer", "batch"]
-Pooling = Literal["mean", "sum", "max", "mean_max"]
-
-
-class Architecture(BaseModel):
-    """Settings of a :class:`GraphAttentionNetwork`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    conv: ConvName = "gatv2"
-    hidden_channels: int = Field(96, ge=1, description="width of a node vector, over all heads")
-    heads: int = Field(6, ge=1)
-    num_layers: int = Field(4, ge=1)
-    edge_channels: int = Field(32, ge=1, description="width of a bond vector")
-    feed_forward: int = Field(2, ge=0, description="width of the feed-forward part, in hidden_channels; 0: none")
-    pooling: Pooling = "mean_max"
-    jumping_knowledge: bool = Field(True, description="pool the atoms after every block, not after the last alone")
-    norm: Norm = "batch"
-    dropout: float = Field(0.2, ge=0.0, lt=1.0)
-
-    @model_validator(mode="after")
-    def _heads_divide_channels(self) -> "Architecture":
-        if self.hidden_channels % self.heads:
-            raise ValueError(f"hidden_channels ({self.hidden_channels}) must be a multiple of heads ({self.heads})")
-        return self
+from gatlib.nn.edge_set import adjacent_edges
+from gatlib.nn.encodings import ShortestPathEncoding, SignInvariantEncoding, laplacian_encoding, random_walk_encoding
+from gatlib.nn.graph_transformer_block import GraphTransformerBlock
+from gatlib.nn.pairs import all_pairs, pairs_of_edges, shortest_path_distances
+from gatlib.nn.pooling import GatedAttentionPooling, MultiheadAttentionPooling
 
 
 class FeatureEmbedding(nn.Module):
@@ -58,56 +35,8 @@ class FeatureEmbedding(nn.Module):
         return self.embedding(features + self.offsets)
 
 
-class AttentionBlock(nn.Module):
-    r"""Pre-norm residual block: edge attention, then a feed-forward network, each added to its input.
-
-    .. math::
-        \mathbf{h}' = \mathbf{h} + \mathrm{Attention}(\mathrm{Norm}(\mathbf{h}), \mathbf{e}), \qquad
-        \mathbf{h}'' = \mathbf{h}' + \mathrm{FFN}(\mathrm{Norm}(\mathbf{h}'))
-
-    Shapes: ``x`` ``[N, hidden_channels]``, ``edge_index`` ``[2, E]``, ``edge_attr`` ``[E, edge_channels]``.
-    """
-
-    def __init__(self, settings: Architecture) -> None:
-        super().__init__()
-        channels = settings.hidden_channels
-        self.norm = _norm(settings)
-        self.conv = _conv(settings)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.feed_forward = (
-            nn.Sequential(
-                _norm(settings),
-                nn.Linear(channels, settings.feed_forward * channels),
-                nn.GELU(),
-                nn.Dropout(settings.dropout),
-                nn.Linear(settings.feed_forward * channels, channels),
-                nn.Dropout(settings.dropout),
-            )
-            if settings.feed_forward
-            else None
-        )
-
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-        x = x + self.dropout(self.conv(self.norm(x), edge_index, edge_attr))
-        return x if self.feed_forward is None else x + self.feed_forward(x)
-
-
-def _norm(settings: Architecture) -> nn.Module:
-    channels = settings.hidden_channels
-    return nn.LayerNorm(channels) if settings.norm == "layer" else nn.BatchNorm1d(channels)
-
-
-def _conv(settings: Architecture) -> nn.Module:
-    channels, heads, edge_dim = settings.hidden_channels, settings.heads, settings.edge_channels
-    if settings.conv == "gat":
-        return GATConv(channels, channels // heads, heads, edge_dim=edge_dim, add_self_loops=False)
-    if settings.conv == "gatv2":
-        return GATv2Conv(channels, channels // heads, heads, edge_dim=edge_dim, add_self_loops=False)
-    return TransformerConv(channels, channels // heads, heads, edge_dim=edge_dim)
-
-
 class GraphAttentionNetwork(nn.Module):
-    """Atom and bond embeddings, attention blocks over the bonds, pooling over each graph, one output per task.
+    """Atom and bond embeddings, attention blocks, pooling over each graph, one output per task.
 
     With jumping knowledge (Xu et al., ICML 2018) the pooled vectors of every depth are read side by side:
     substructures of every radius, as in circular fingerprints.
@@ -124,20 +53,33 @@ class GraphAttentionNetwork(nn.Module):
     ) -> None:
         super().__init__()
         channels = settings.hidden_channels
-        self.pooling = settings.pooling
+        self.settings = settings
         # 1. Embed atoms and bonds.
         self.atom_embedding = FeatureEmbedding(atom_dims, channels)
         self.bond_embedding = FeatureEmbedding(bond_dims, settings.edge_channels)
-        # 2. Attend over the bonds.
-        self.blocks = nn.ModuleList(AttentionBlock(settings) for _ in range(settings.num_layers))
-        # 3. Pool each graph into one vector, of the atoms after the embedding and every block, or after the last.
+        # 2. Say where each atom stands.
+        self.random_walk = nn.Linear(settings.random_walk, channels) if settings.random_walk else None
+        self.laplacian = SignInvariantEncoding(settings.laplacian, channels) if settings.laplacian else None
+        self.shortest_path = (
+            ShortestPathEncoding(settings.heads, settings.shortest_path) if settings.shortest_path else None
+        )
+        # Attention over the edges sees the bonds. Where there is none, bonds are a bias of full attention.
+        sees_bonds = settings.attention != "full" or settings.tokens == "edges"
+        self.bond_bias = None if sees_bonds else nn.Linear(settings.edge_channels, settings.heads)
+        self.edge_token = (
+            nn.Linear(2 * channels + settings.edge_channels, channels) if settings.tokens == "edges" else None
+        )
+        # 3. Attend.
+        self.blocks = nn.ModuleList(_block(settings, layer) for layer in range(settings.num_layers))
+        # 4. Pool each graph into one vector, of the tokens after the embedding and every block, or after the last.
         num_pooled = settings.num_layers + 1 if settings.jumping_knowledge else 1
-        self.norms = nn.ModuleList(_norm(settings) for _ in range(num_pooled))
+        self.norms = nn.ModuleList(_norm(settings)(channels) for _ in range(num_pooled))
+        self.poolings = nn.ModuleList(_learned_pooling(settings) for _ in range(num_pooled))
         pooled = num_pooled * (2 * channels if settings.pooling == "mean_max" else channels)
         self.embedding = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(pooled, channels), nn.GELU(), nn.Dropout(settings.dropout)
         )
-        # 4. Read out one value per task.
+        # 5. Read out one value per task.
         self.readout = nn.Linear(channels, num_tasks)
 
     def forward(self, data: Data) -> Tensor:
@@ -151,21 +93,110 @@ class GraphAttentionNetwork(nn.Module):
             data: a batch with ``x`` ``[N, 9]`` and ``edge_attr`` ``[E, 3]`` int64, ``edge_index`` ``[2, E]``,
                 ``batch`` ``[N]`` and ``num_graphs``.
         """
-        states = [self.atom_embedding(data.x)]
-        e = self.bond_embedding(data.edge_attr)
-        for block in self.blocks:
-            states.append(block(states[-1], data.edge_index, e))
+        states, batch = self.states(data)
         pooled = [
-            self._pool(norm(h), data.batch, data.num_graphs)
-            for norm, h in zip(self.norms, states[-len(self.norms) :], strict=True)
+            self._pool(norm(h, batch) if isinstance(norm, pyg.GraphNorm) else norm(h), pooling, batch, data.num_graphs)
+            for norm, pooling, h in zip(self.norms, self.poolings, states[-len(self.norms) :], strict=True)
         ]
         return self.embedding(torch.cat(pooled, dim=1))
 
-    def _pool(self, h: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-        if self.pooling == "mean":
-            return global_mean_pool(h, batch, num_graphs)
-        if self.pooling == "sum":
-            return global_add_pool(h, batch, num_graphs)
-        if self.pooling == "max":
-            return global_max_pool(h, batch, num_graphs)
-        return torch.cat([global_mean_pool(h, batch, num_graphs), global_max_pool(h, batch, num_graphs)], dim=1)
+    def states(self, data: Data) -> tuple[list[Tensor], Tensor]:
+        """The vectors of all tokens after the embedding and after every block, ``[tokens, hidden_channels]`` each.
+
+        Tokens are the nodes, or with ``tokens="edges"`` the edges and a self-loop for each node; the graph that each
+        belongs to comes second.
+        """
+        # 1. Atoms and bonds.
+        x, edge_attr = self.atom_embedding(data.x), self.bond_embedding(data.edge_attr)
+        edge_index, batch, num_nodes = data.edge_index, data.batch, data.x.size(0)
+        # 2. Where each atom stands.
+        if self.random_walk is not None:
+            steps = self.settings.random_walk
+            x = x + self.random_walk(random_walk_encoding(edge_index, steps, batch, num_nodes=num_nodes))
+        if self.laplacian is not None:
+            vectors, _ = laplacian_encoding(edge_index, self.settings.laplacian, batch, num_nodes=num_nodes)
+            x = x + self.laplacian(vectors, edge_index)
+        pair_bias = None
+        if self.shortest_path is not None:
+            pair_bias = self.shortest_path(shortest_path_distances(edge_index, batch, num_nodes))
+        if self.bond_bias is not None:
+            if pair_bias is None:
+                pair_bias = x.new_zeros(all_pairs(batch, num_nodes).size(1), self.settings.heads)
+            of_edges = pairs_of_edges(edge_index, batch, num_nodes)
+            pair_bias = pair_bias.index_add(0, of_edges, self.bond_bias(edge_attr))
+        features: Tensor | None = edge_attr
+        if self.edge_token is not None:
+            x, edge_index, batch = self._edge_tokens(x, edge_index, edge_attr, batch)
+            features = None
+        # 3. Blocks.
+        states = [x]
+        for block in self.blocks:
+            bias = pair_bias if block.full is not None else None
+            states.append(block(states[-1], edge_index, batch, edge_attr=features, pair_bias=bias))
+        return states, batch
+
+    def _edge_tokens(
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Edges as tokens, and which share a node. Self-loops, without features, stand for nodes without edges too."""
+        assert self.edge_token is not None
+        loops = torch.arange(x.size(0), device=x.device).expand(2, -1)
+        edge_index = torch.cat([edge_index, loops], dim=1)
+        edge_attr = torch.cat([edge_attr, edge_attr.new_zeros(x.size(0), edge_attr.size(1))])
+        of_graph, order = batch[edge_index[0]].sort(stable=True)
+        (source, target), edge_attr = edge_index[:, order], edge_attr[order]
+        tokens = self.edge_token(torch.cat([x[source], x[target], edge_attr], dim=1))
+        return tokens, adjacent_edges(torch.stack([source, target]), num_nodes=x.size(0)), of_graph
+
+    def _pool(self, h: Tensor, pooling: nn.Module, batch: Tensor, num_graphs: int) -> Tensor:
+        name = self.settings.pooling
+        if name == "mean_max":
+            return torch.cat([pyg.global_mean_pool(h, batch, num_graphs), pyg.global_max_pool(h, batch, num_graphs)], 1)
+        if name == "mean":
+            return pyg.global_mean_pool(h, batch, num_graphs)
+        if name == "sum":
+            return pyg.global_add_pool(h, batch, num_graphs)
+        if name == "max":
+            return pyg.global_max_pool(h, batch, num_graphs)
+        return pooling(h, batch, num_graphs)
+
+
+def _block(settings: Architecture, layer: int) -> GraphTransformerBlock:
+    # One after the other: the edges first, then all nodes, and so on.
+    attention = settings.attention
+    if attention == "interleaved":
+        attention = "edges" if layer % 2 == 0 else "full"
+    return GraphTransformerBlock(
+        settings.hidden_channels,
+        _conv(settings) if attention in ("edges", "both") else None,
+        attention in ("full", "both"),
+        heads=settings.heads,
+        feed_forward=settings.feed_forward,
+        norm=_norm(settings),
+        norm_first=settings.norm_first,
+        gated=settings.gated,
+        dropout=settings.dropout,
+        attention_dropout=settings.attention_dropout,
+        drop_path=settings.drop_path,
+    )
+
+
+def _norm(settings: Architecture) -> Callable[[int], nn.Module]:
+    return {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "graph": pyg.GraphNorm, "none": nn.Identity}[settings.norm]
+
+
+def _learned_pooling(settings: Architecture) -> nn.Module:
+    if settings.pooling == "attention":
+        return GatedAttentionPooling(settings.hidden_channels)
+    if settings.pooling == "multihead":
+        return MultiheadAttentionPooling(settings.hidden_channels, settings.heads)
+    return nn.Identity()
+
+
+def _conv(settings: Architecture) -> nn.Module:
+    channels, heads, dropout = settings.hidden_channels, settings.heads, settings.attention_dropout
+    edge_dim = settings.edge_channels if settings.tokens == "nodes" else None
+    if settings.conv == "transformer":
+        return TransformerConv(channels, channels // heads, heads, dropout=dropout, edge_dim=edge_dim)
+    conv = GATConv if settings.conv == "gat" else GATv2Conv
+    return conv(channels, channels // heads, heads, dropout=dropout, edge_dim=edge_dim, add_self_loops=False)

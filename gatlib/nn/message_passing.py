@@ -1,10 +1,7 @@
 """What the layers share with PyG's message passing: when to defer to it, and how it reads a graph."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric import EdgeIndex
 from torch_geometric.index import ptr2index
 from torch_geometric.nn import Linear, MessagePassing
@@ -20,12 +17,11 @@ from torch_geometric.utils import (
 from torch_geometric.utils.loop import compute_loop_attr
 from torch_geometric.utils.sparse import set_sparse_value
 
+from gatlib.nn.remembered import remembered
+
 # The steps of message passing that a subclass may override, and that edge attention replaces.
 STEPS = ("message", "edge_update", "aggregate", "update", "message_and_aggregate")
 HOOKED_STEPS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
-
-# Tensor to {function: (version of the tensor, what the function made of it)}
-_MADE_BEFORE = WeakTensorKeyDictionary()
 
 
 def needs_message_passing(conv: MessagePassing, pyg_class: type, x: object, edge_index: Adj) -> bool:
@@ -81,13 +77,13 @@ def source_target_edges(
     if is_torch_sparse_tensor(edge_index):
         if edge_attr is None and edge_index.values().dim() > 1:
             edge_attr = edge_index.values()
-        return _remembered(_edges_of_sparse, edge_index), edge_attr
+        return remembered(_edges_of_sparse, edge_index), edge_attr
     if isinstance(edge_index, EdgeIndex):
         edge_index = edge_index.as_tensor()
     if conv.flow == "target_to_source":
-        return _remembered(_flipped, edge_index), edge_attr
+        return remembered(_flipped, edge_index), edge_attr
     if edge_index.dtype == torch.int32:
-        return _remembered(Tensor.long, edge_index), edge_attr
+        return remembered(Tensor.long, edge_index), edge_attr
     return edge_index, edge_attr
 
 
@@ -100,20 +96,6 @@ def _edges_of_sparse(adj_t: Tensor) -> Tensor:
 
 def _flipped(edge_index: Tensor) -> Tensor:
     return edge_index.flip(0).long()
-
-
-def _remembered(make: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """`make(tensor)`, which must not be a view: the same object again while `tensor` lives and does not change."""
-    # An inference tensor does not tell of changes, and a graph compiler cannot trace the look-up.
-    if torch.compiler.is_compiling() or tensor.is_inference():
-        return make(tensor)
-    made = _MADE_BEFORE.setdefault(tensor, {})
-    version, result = made.get(make, (None, None))
-    if version != tensor._version:
-        with torch.inference_mode(False):  # training may come later
-            result = make(tensor)
-        made[make] = (tensor._version, result)
-    return result
 
 
 def append_loop_attr(

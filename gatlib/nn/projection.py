@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn import Linear
 
@@ -23,22 +24,36 @@ def project(x: Tensor, *layers: torch.nn.Module) -> list[Tensor]:
     weights, biases = zip(*((layer.weight, layer.bias) for layer in layers), strict=True)
     weight = torch.cat(weights)
     bias = None if biases[0] is None else torch.cat(biases)
-    return list(_Projection.apply(x, weight, bias, [weight.size(0) for weight in weights]))
+    return project_columns(x, weight, bias, [weight.size(0) for weight in weights])
 
 
-def _can_join(x: Tensor, layers: tuple[torch.nn.Module, ...]) -> bool:
+def project_columns(x: Tensor, weight: Tensor, bias: Tensor | None, widths: list[int]) -> list[Tensor]:
+    """`linear(x, weight, bias).split(widths, dim=1)`, the columns of one table where `x` is on the CPU."""
+    if not _runs_now_on_cpu(x) or x.dtype != weight.dtype:
+        return list(F.linear(x, weight, bias).split(widths, dim=1))
+    return list(_Projection.apply(x, weight, bias, widths))
+
+
+def _runs_now_on_cpu(x: Tensor) -> bool:
+    """Whether nobody traces, transforms or casts what happens."""
     return (
         not torch.compiler.is_compiling()
         and type(x) in (Tensor, torch.nn.Parameter)
         and x.layout == torch.strided
         and x.dim() == 2
         and x.device.type == "cpu"
-        and x.numel() >= SMALL
         and not torch.jit.is_tracing()
         and not torch.is_autocast_enabled("cpu")
         and torch._C._len_torch_dispatch_stack() == 0
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
+    )
+
+
+def _can_join(x: Tensor, layers: tuple[torch.nn.Module, ...]) -> bool:
+    return (
+        _runs_now_on_cpu(x)
+        and x.numel() >= SMALL
         and all(_is_plain(layer, x) for layer in layers)
         and len({layer.bias is None for layer in layers}) == 1
     )

@@ -1,0 +1,61 @@
+"""How the graphs of a batch lie: one after the other, as PyG's `Batch` has them."""
+
+import torch
+from torch import Tensor
+
+from gatlib.kernels.edge_range import check_range
+from gatlib.nn.remembered import remembered
+
+
+def pointers(batch: Tensor | None, num_nodes: int) -> Tensor:
+    """Where the nodes of each graph begin, [graphs + 1] int64; graphs without nodes are there as well.
+
+    Args:
+        batch: The graph of every node, [N] int64, not falling; None for one graph.
+        num_nodes: N.
+
+    Raises:
+        ValueError: `batch` is not that.
+    """
+    if batch is None:
+        return torch.tensor([0, num_nodes])
+    if batch.dim() != 1 or batch.dtype != torch.int64 or batch.size(0) != num_nodes:
+        raise ValueError(
+            f"batch must be int64 of shape [{num_nodes}], a graph for every node; "
+            f"found {str(batch.dtype).removeprefix('torch.')} of shape {list(batch.shape)}."
+        )
+    return remembered(_pointers, batch)
+
+
+def check_within_graphs(edge_index: Tensor, batch: Tensor | None, num_nodes: int) -> None:
+    """Raises ValueError if an edge is out of range or leads from one graph to another."""
+    check_range(edge_index, num_nodes, num_nodes)
+    if batch is None:
+        return
+    source, target = batch[edge_index]
+    if not torch.equal(source, target):
+        e = int((source != target).nonzero()[0])
+        raise ValueError(
+            f"edge_index must stay within each graph of batch; found edge {e} from graph {int(source[e])} to "
+            f"graph {int(target[e])}."
+        )
+
+
+def groups_of_equal_size(ptr: Tensor) -> list[Tensor]:
+    """The nodes of all graphs of one size, [graphs, nodes], for every size but 0."""
+    sizes = ptr.diff()
+    return [ptr[:-1][sizes == size].unsqueeze(1) + torch.arange(size) for size in sizes.unique().tolist() if size > 0]
+
+
+def _pointers(batch: Tensor) -> Tensor:
+    falls = (batch.diff() < 0).nonzero()
+    if falls.numel() > 0:
+        i = int(falls[0])
+        raise ValueError(
+            f"batch must be sorted, the nodes of a graph one after the other; "
+            f"found graph {int(batch[i + 1])} after graph {int(batch[i])} at node {i + 1}."
+        )
+    if batch.numel() > 0 and int(batch[0]) < 0:
+        raise ValueError(f"batch must count graphs from 0; found {int(batch[0])}.")
+    num_graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0
+    return torch.nn.functional.pad(batch.bincount(minlength=num_graphs).cumsum(dim=0), (1, 0)).cpu()

@@ -1,0 +1,72 @@
+"""Attention to all nodes of a graph at a cost that grows with their number, not its square."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gatlib.nn.batches import groups_of_equal_size, pointers
+
+
+class LinearAttention(nn.Module):
+    r"""The linear attention of `"Transformers are RNNs" <https://arxiv.org/abs/2006.16236>`_, within each graph.
+
+    .. math::
+        \mathbf{x}'_i = \mathbf{b}_o + \mathbf{W}_o \Big\Vert_{h=1}^{H} \frac{\phi(\mathbf{q}^h_i)^\top
+        \sum_{j \in \mathcal{V}(i)} \phi(\mathbf{k}^h_j) \mathbf{v}^{h \top}_j}{\phi(\mathbf{q}^h_i)^\top
+        \sum_{j \in \mathcal{V}(i)} \phi(\mathbf{k}^h_j)}, \qquad \phi(z) = \mathrm{elu}(z) + 1
+
+    where :math:`\mathcal{V}(i)` are the nodes of the graph that node :math:`i` belongs to. For a graph of :math:`n`
+    nodes it takes :math:`O(n C^2 / H)` where :class:`gatlib.nn.FullAttention` takes :math:`O(n^2 C)`. The sums are over
+    the nodes that there are: no graph is padded, and none has a part in another's result.
+
+    Args:
+        channels (int): Features per node that come in and go out.
+        heads (int): Number of attention heads, which divides `channels`. Default: 1.
+        bias (bool): Add learned vectors to the projections. Default: True.
+
+    Shapes:
+        - **x:** :math:`(N, C)`
+        - **batch:** :math:`(N)`, not falling; None for one graph
+        - **output:** :math:`(N, C)`
+
+    Raises:
+        ValueError: An argument does not fit; the message names it, what was expected and what was found.
+    """
+
+    def __init__(self, channels: int, heads: int = 1, *, bias: bool = True) -> None:
+        super().__init__()
+        if heads < 1 or channels % heads:
+            raise ValueError(f"heads must divide channels={channels}; found {heads}.")
+        self.channels, self.heads = channels, heads
+        self.in_proj = nn.Linear(channels, 3 * channels, bias)
+        self.out_proj = nn.Linear(channels, channels, bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, heads={self.heads}"
+
+    def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
+        """Attends to all nodes of the same graph.
+
+        Args:
+            x: Node features.
+            batch: The graph of every node; None for one graph.
+        """
+        if x.dim() != 2 or x.size(1) != self.channels or not x.is_floating_point():
+            found = f"{str(x.dtype).removeprefix('torch.')} of shape {list(x.shape)}"
+            raise ValueError(f"x must be floating point of shape [nodes, {self.channels}]; found {found}.")
+        groups = [nodes.to(x.device) for nodes in groups_of_equal_size(pointers(batch, x.size(0)))]
+        if not groups:
+            return self.out_proj(x)
+        projected = self.in_proj(x)
+        order = torch.cat([nodes.flatten() for nodes in groups])
+        out = torch.cat([self._attend(projected[nodes]).flatten(end_dim=1) for nodes in groups])
+        return self.out_proj(out[order.argsort()])
+
+    def _attend(self, projected: Tensor) -> Tensor:
+        """From [G, n, 3 C] to [G, n, C]."""
+        query, key, value = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [G, H, n, C / H]
+        query, key = F.elu(query) + 1, F.elu(key) + 1
+        total = query @ key.sum(dim=2).unsqueeze(-1)
+        # Far below zero elu is -1 exactly, and a query of zeros hears nothing.
+        out = query @ (key.mT @ value) / total.clamp(min=torch.finfo(total.dtype).tiny)
+        return out.transpose(1, 2).flatten(start_dim=2)
