@@ -72,10 +72,12 @@ def append_results(
 
 
 def commit() -> str:
-    """The commit of the source checkout that runs, marked when files other than result tables differ from it."""
+    """The commit of the source checkout that runs, marked when files other than result tables and pictures differ from it."""
     try:
         head = _git("rev-parse", "--short=10", "HEAD").strip()
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/experiments/*.csv").strip()
+        changed = _git(
+            "status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/experiments/*.csv", ":!/experiments/*.png"
+        ).strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{head}-dirty" if changed else head

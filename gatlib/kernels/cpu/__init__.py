@@ -127,9 +127,9 @@ def backward(
     if att_of_targets is not None and att_of_sources is not None:
         # LeakyReLU(x) is x times its own slope, so a sum over edges of att's gradient is one over nodes:
         # the slopes summed over a node's edges, times the node's own share of x.
-        grad_att = att_of_targets.sum(dim=0) + att_of_sources.sum(dim=0)
+        grad_att = _summed(att_of_targets) + _summed(att_of_sources)
     if grad_edge_weight is not None:
-        grad_edge_weight = grad_edge_weight.sum(dim=0)
+        grad_edge_weight = _summed(grad_edge_weight)
         if grad_att is not None and attention.att is not None and edge_weight_t is not None:
             grad_att += (grad_edge_weight * edge_weight_t).sum(dim=0).view_as(grad_att)
             grad_edge_weight = (grad_edge_weight * attention.att.flatten()).t().contiguous()
@@ -143,6 +143,10 @@ def backward(
         edge_query=None,
         bias=grad_bias,
     )
+
+
+def _summed(of_spans: Tensor) -> Tensor:
+    return of_spans[0] if of_spans.size(0) == 1 else of_spans.sum(dim=0)
 
 
 def _laid_out_like(nodes: list[Tensor]) -> list[Tensor]:

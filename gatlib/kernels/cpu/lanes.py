@@ -110,8 +110,8 @@ def prefetch(typing_context: Any, array: Any, offset: Any, count: Any) -> Any:
         per_line = ir.Constant(arguments[1].type, 64 // context.get_abi_sizeof(context.get_value_type(array.dtype)))
         stop = builder.add(arguments[1], arguments[2])
         with cgutils.for_range_slice(builder, arguments[1], stop, per_line) as (offset, _):
-            # For reading, into every cache, data.
-            builder.call(function, [_element(builder, arguments[0], offset, byte), _INT32(0), _INT32(3), _INT32(1)])
+            # For reading, into the second-level cache, data: the first has room for fewer requests at a time.
+            builder.call(function, [_element(builder, arguments[0], offset, byte), _INT32(0), _INT32(2), _INT32(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), code
