@@ -72,7 +72,7 @@ def append_results(
 
 
 def commit() -> str:
-    """The commit of the source checkout that runs, marked when files other than result tables and pictures differ from it."""
+    """The commit of the source checkout that runs, marked when it differs from it in more than tables and pictures."""
     try:
         head = _git("rev-parse", "--short=10", "HEAD").strip()
         changed = _git(
