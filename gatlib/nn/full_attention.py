@@ -1,7 +1,6 @@
 """Attention of every node to all nodes of its own graph, or to those within some hops; without padding."""
 
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -9,13 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gatlib.kernels.interface import Normaliser, Score
-from gatlib.nn.batches import pointers
+from gatlib.nn.batches import groups_of_equal_size, pointers
 from gatlib.nn.functional import Implementation, edge_attention
-from gatlib.nn.pairs import all_pairs, all_pairs_of_small_graphs, pairs_within
+from gatlib.nn.pairs import all_pairs, pairs_within
 from gatlib.nn.projection import project_columns
-
-# Nodes of a graph above which products of matrices beat a walk over its pairs.
-LARGE = 128
 
 Weights = tuple[Tensor, Tensor]  # pairs [2, P] and the attention weights [P, H]
 
@@ -62,9 +58,7 @@ class _PairAttention(nn.Module):
 
     def _project(self, x: Tensor) -> list[Tensor]:
         """Query, key and value, [N, H, C / H] each."""
-        if x.dim() != 2 or x.size(1) != self.channels or not x.is_floating_point():
-            found = f"{str(x.dtype).removeprefix('torch.')} of shape {list(x.shape)}"
-            raise ValueError(f"x must be floating point of shape [nodes, {self.channels}]; found {found}.")
+        _check_nodes(x, self.channels)
         nodes = project_columns(x, self.in_proj_weight, self.in_proj_bias, [self.channels] * 3)
         return [node.view(-1, self.heads, self.channels // self.heads) for node in nodes]
 
@@ -136,8 +130,9 @@ class FullAttention(_PairAttention):
         bias (bool): Add learned vectors to the projections. Default: True.
 
     Attributes:
-        implementation: What computes the attention over pairs; see `gatlib.nn.functional.edge_attention`.
-            Default: ``"auto"``.
+        implementation: ``"auto"`` takes PyTorch's own attention, over all graphs of exactly equal size at once,
+            where there is only a plain softmax of dot products to compute. Everything else goes over the pairs of
+            nodes by `gatlib.nn.functional.edge_attention`, and so does all for its other implementations.
 
     Shapes:
         - **x:** :math:`(N, C)`
@@ -166,37 +161,26 @@ class FullAttention(_PairAttention):
             return_attention_weights: Also return `(pairs [2, P], attention weights [P, H])`, after dropout.
                 Default: False.
         """
-        ptr = pointers(batch, x.size(0))
-        nodes = self._project(x)
-        if pair_bias is None and not return_attention_weights and self._has_large_graphs(ptr):
-            return self.out_proj(self._by_matrices(nodes, ptr))
-        pairs = all_pairs(batch, x.size(0))
-        return self._over_pairs(nodes, pairs, pair_bias, return_attention_weights)
+        is_plain = self.score == "dot" and self.normaliser == "softmax" and self.implementation == "auto"
+        if is_plain and pair_bias is None and not return_attention_weights:
+            return self.out_proj(self._by_size(x, pointers(batch, x.size(0))))
+        return self._over_pairs(self._project(x), all_pairs(batch, x.size(0)), pair_bias, return_attention_weights)
 
-    def _has_large_graphs(self, ptr: Tensor) -> bool:
-        return self.score == "dot" and self.normaliser == "softmax" and bool((ptr.diff() > LARGE).any())
-
-    def _by_matrices(self, nodes: list[Tensor], ptr: Tensor) -> Tensor:
-        """Each large graph by itself, all small ones over their pairs."""
-        small = self._attend(nodes, all_pairs_of_small_graphs(ptr, LARGE).to(nodes[0].device))
-        is_large, sizes = zip(
-            *(
-                (large, size)
-                for large, run in groupby(ptr.diff().tolist(), key=lambda size: size > LARGE)
-                for size in (run if large else [sum(run)])
-            ),
-            strict=True,
-        )
-        parts = zip(small.split(sizes), *(node.split(sizes) for node in nodes), strict=True)
-        return torch.cat(
-            [self._of_large(*own) if large else out for large, (out, *own) in zip(is_large, parts, strict=True)]
-        )
-
-    def _of_large(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        query, key, value = (node.transpose(0, 1).unsqueeze(0) for node in (query, key, value))
+    def _by_size(self, x: Tensor, ptr: Tensor) -> Tensor:
+        """PyTorch's own attention, over all graphs of exactly equal size at once: [N, C]."""
+        _check_nodes(x, self.channels)
+        groups = [nodes.to(x.device) for nodes in groups_of_equal_size(ptr)]
+        if not groups:
+            return x
+        projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        return out.squeeze(0).transpose(0, 1).flatten(start_dim=1)
+        parts = []
+        for nodes in groups:
+            query, key, value = projected[nodes].unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # [G, H, n, C / H]
+            parts.append(out.transpose(1, 2).reshape(-1, self.channels))
+        order = torch.cat([nodes.flatten() for nodes in groups])
+        return torch.cat(parts)[order.argsort()]
 
 
 class TruncatedAttention(_PairAttention):
@@ -262,3 +246,9 @@ class TruncatedAttention(_PairAttention):
         pairs, distance = pairs_within(edge_index, self.num_hops, num_nodes=x.size(0))
         bias = None if hop_bias is None else hop_bias[distance]
         return self._over_pairs(nodes, pairs, bias, return_attention_weights)
+
+
+def _check_nodes(x: Tensor, channels: int) -> None:
+    if x.dim() != 2 or x.size(1) != channels or not x.is_floating_point():
+        found = f"{str(x.dtype).removeprefix('torch.')} of shape {list(x.shape)}"
+        raise ValueError(f"x must be floating point of shape [nodes, {channels}]; found {found}.")

@@ -4,9 +4,8 @@ Whatever takes an `edge_index`, such as `gatlib.nn.functional.edge_attention`, a
 within each graph, or those within some hops.
 """
 
-import sys
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -32,16 +31,6 @@ def all_pairs(batch: Tensor | None, num_nodes: int) -> Tensor:
     """
     pairs = remembered(_all_pairs, pointers(batch, num_nodes))
     return pairs if batch is None else pairs.to(batch.device)
-
-
-def all_pairs_of_small_graphs(ptr: Tensor, largest: int) -> Tensor:
-    """:func:`all_pairs`, leaving out the graphs of more than `largest` nodes.
-
-    Args:
-        ptr: Where the nodes of each graph begin, [graphs + 1].
-        largest: Nodes.
-    """
-    return remembered(_pairs_up_to(largest), ptr)
 
 
 def pairs_within(edge_index: Tensor, num_hops: int, *, num_nodes: int) -> tuple[Tensor, Tensor]:
@@ -134,16 +123,10 @@ def _sorted(edge_index: Tensor, num_nodes: int) -> Any:
     return sorted_edges(cpu, edge_index.cpu().long(), num_nodes, num_nodes, False)
 
 
-@lru_cache
-def _pairs_up_to(largest: int) -> Callable[[Tensor], Tensor]:
-    """The same function each time, by which its results are remembered."""
-    return partial(_all_pairs, largest=largest)
-
-
-def _all_pairs(ptr: Tensor, largest: int = sys.maxsize) -> Tensor:
+def _all_pairs(ptr: Tensor) -> Tensor:
     from gatlib.kernels.cpu.pairs import all_pairs
 
-    edge_index, graph = all_pairs(ptr, largest)
+    edge_index, graph = all_pairs(ptr)
     num_nodes = int(ptr[-1])
     remember_sorted(edge_index, num_nodes, num_nodes, graph)
     return edge_index

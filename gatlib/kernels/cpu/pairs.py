@@ -14,15 +14,13 @@ from gatlib.kernels.interface import Adjacency
 UNREACHABLE = -1
 
 
-def all_pairs(ptr: Tensor, largest: int) -> tuple[Tensor, SortedGraph]:
+def all_pairs(ptr: Tensor) -> tuple[Tensor, SortedGraph]:
     """Every ordered pair of nodes within a graph as an edge, by target and then by source; and the same, sorted.
 
     Args:
         ptr: Where the nodes of each graph begin, [graphs + 1].
-        largest: Nodes of the largest graphs that are to have pairs.
     """
     sizes, num_nodes = ptr.diff(), int(ptr[-1])
-    sizes = sizes * (sizes <= largest)
     num_pairs = int((sizes * sizes).sum())
     index_type = torch.int32 if num_pairs < 2**31 else torch.int64
     edge_index = torch.empty(2, num_pairs, dtype=torch.int64)
@@ -32,7 +30,7 @@ def all_pairs(ptr: Tensor, largest: int) -> tuple[Tensor, SortedGraph]:
     adjacency = Adjacency(rowptr, col, edge, colptr, row, slot)
     addresses = graph_addresses(adjacency)
     no_edge = np.int32(0) if index_type == torch.int32 else np.int64(0)
-    _fill_all_pairs(sizes.numel(), largest, ptr.data_ptr(), num_pairs, edge_index.data_ptr(), addresses, no_edge)
+    _fill_all_pairs(sizes.numel(), ptr.data_ptr(), num_pairs, edge_index.data_ptr(), addresses, no_edge)
     max_degree = int(sizes.max()) if sizes.numel() > 0 else 0
     graph_spans = spans(rowptr)
     return edge_index, SortedGraph(adjacency, addresses, graph_spans, graph_spans, max_degree, num_pairs)
@@ -68,7 +66,7 @@ def distances_of_all_pairs(graph: SortedGraph, ptr: Tensor) -> Tensor:
 
 
 @compiled
-def _fill_all_pairs(num_graphs, largest, ptr, num_pairs, edge_index, adjacency, no_edge):
+def _fill_all_pairs(num_graphs, ptr, num_pairs, edge_index, adjacency, no_edge):
     integer, small = np.int64(0), np.int32(0)
     ptr, edge_index = pointer(ptr, integer), pointer(edge_index, integer)
     rowptr, colptr = pointer(adjacency.rowptr, integer), pointer(adjacency.colptr, integer)
@@ -80,8 +78,6 @@ def _fill_all_pairs(num_graphs, largest, ptr, num_pairs, edge_index, adjacency, 
         for i in range(first, last):
             rowptr[i] = t
             colptr[i] = t
-            if last - first > largest:
-                continue
             for j in range(first, last):
                 edge_index[t] = j
                 edge_index[num_pairs + t] = i
