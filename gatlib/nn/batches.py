@@ -1,5 +1,7 @@
 """How the graphs of a batch lie: one after the other, as PyG's `Batch` has them."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -41,10 +43,25 @@ def check_within_graphs(edge_index: Tensor, batch: Tensor | None, num_nodes: int
         )
 
 
-def groups_of_equal_size(ptr: Tensor) -> list[Tensor]:
-    """The nodes of all graphs of one size, [graphs, nodes], for every size but 0."""
+class BySize(NamedTuple):
+    """The nodes in the order of the sizes of their graphs: those of all graphs of one size are one dense block."""
+
+    order: Tensor  # [N]: the nodes in that order
+    inverse: Tensor  # [N]: where each node went
+    shapes: list[tuple[int, int]]  # graphs and nodes of each block
+
+
+def by_size(ptr: Tensor) -> BySize:
+    """Sorts the nodes of a batch by the size of their graphs."""
+    return remembered(_by_size, ptr)
+
+
+def _by_size(ptr: Tensor) -> BySize:
     sizes = ptr.diff()
-    return [ptr[:-1][sizes == size].unsqueeze(1) + torch.arange(size) for size in sizes.unique().tolist() if size > 0]
+    different, counts = sizes[sizes > 0].unique(return_counts=True)
+    shapes = list(zip(counts.tolist(), different.tolist(), strict=True))
+    order = sizes.repeat_interleave(sizes).argsort(stable=True)
+    return BySize(order, order.argsort(), shapes)
 
 
 def _pointers(batch: Tensor) -> Tensor:

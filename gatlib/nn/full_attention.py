@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gatlib.kernels.interface import Normaliser, Score
-from gatlib.nn.batches import groups_of_equal_size, pointers
+from gatlib.nn.batches import by_size, pointers
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.pairs import all_pairs, pairs_within
 from gatlib.nn.projection import project_columns
@@ -169,18 +169,18 @@ class FullAttention(_PairAttention):
     def _by_size(self, x: Tensor, ptr: Tensor) -> Tensor:
         """PyTorch's own attention, over all graphs of exactly equal size at once: [N, C]."""
         _check_nodes(x, self.channels)
-        groups = [nodes.to(x.device) for nodes in groups_of_equal_size(ptr)]
-        if not groups:
+        if x.size(0) == 0:
             return x
-        projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        order, inverse, shapes = by_size(ptr)
+        projected = F.linear(x.index_select(0, order.to(x.device)), self.in_proj_weight, self.in_proj_bias)
+        blocks = projected.split([graphs * nodes for graphs, nodes in shapes])
         dropout = self.dropout if self.training else 0.0
         parts = []
-        for nodes in groups:
-            query, key, value = projected[nodes].unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        for block, (graphs, nodes) in zip(blocks, shapes, strict=True):
+            query, key, value = block.view(graphs, nodes, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
             out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # [G, H, n, C / H]
             parts.append(out.transpose(1, 2).reshape(-1, self.channels))
-        order = torch.cat([nodes.flatten() for nodes in groups])
-        return torch.cat(parts)[order.argsort()]
+        return torch.cat(parts).index_select(0, inverse.to(x.device))
 
 
 class TruncatedAttention(_PairAttention):

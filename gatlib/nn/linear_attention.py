@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gatlib.nn.batches import groups_of_equal_size, pointers
+from gatlib.nn.batches import by_size, pointers
 
 
 class LinearAttention(nn.Module):
@@ -54,19 +54,18 @@ class LinearAttention(nn.Module):
         if x.dim() != 2 or x.size(1) != self.channels or not x.is_floating_point():
             found = f"{str(x.dtype).removeprefix('torch.')} of shape {list(x.shape)}"
             raise ValueError(f"x must be floating point of shape [nodes, {self.channels}]; found {found}.")
-        groups = [nodes.to(x.device) for nodes in groups_of_equal_size(pointers(batch, x.size(0)))]
-        if not groups:
+        order, inverse, shapes = by_size(pointers(batch, x.size(0)))
+        if not shapes:
             return self.out_proj(x)
-        projected = self.in_proj(x)
-        order = torch.cat([nodes.flatten() for nodes in groups])
-        out = torch.cat([self._attend(projected[nodes]).flatten(end_dim=1) for nodes in groups])
-        return self.out_proj(out[order.argsort()])
+        blocks = self.in_proj(x.index_select(0, order.to(x.device))).split([graphs * nodes for graphs, nodes in shapes])
+        out = torch.cat([self._attend(block.view(*shape, -1)) for block, shape in zip(blocks, shapes, strict=True)])
+        return self.out_proj(out.index_select(0, inverse.to(x.device)))
 
     def _attend(self, projected: Tensor) -> Tensor:
-        """From [G, n, 3 C] to [G, n, C]."""
+        """From [G, n, 3 C] to [G * n, C]."""
         query, key, value = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [G, H, n, C / H]
         query, key = F.elu(query) + 1, F.elu(key) + 1
         total = query @ key.sum(dim=2).unsqueeze(-1)
         # Far below zero elu is -1 exactly, and a query of zeros hears nothing.
         out = query @ (key.mT @ value) / total.clamp(min=torch.finfo(total.dtype).tiny)
-        return out.transpose(1, 2).flatten(start_dim=2)
+        return out.transpose(1, 2).reshape(-1, self.channels)
