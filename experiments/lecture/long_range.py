@@ -34,9 +34,9 @@ from gatlib.nn.graph_transformer_block import GraphTransformerBlock
 DISTANCES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 32, 64)
 LAYERS = (1, 2, 4, 8)
 SYMBOLS, CHANNELS, HEADS = 8, 32, 2
-PATHS_PER_STEP, PATHS_TESTED = 4, 100  # of each distance
+PATHS_PER_STEP, PATHS_TESTED = 8, 100  # of each distance
 STEPS = 600
-LEARNING_RATE = 5e-3
+LEARNING_RATE = 3e-3
 FULL = "full attention, 1 layer"
 COLOURS = ("#b8d4ec", "#6fa9d8", "#0b66b3", "#083d6b")  # of 1, 2, 4 and 8 layers
 NOTHING = 1e-9  # where the picture, which has a logarithmic axis, puts zero

@@ -126,7 +126,8 @@ def _sorted(edge_index: Tensor, num_nodes: int) -> Any:
 def _all_pairs(ptr: Tensor) -> Tensor:
     from gatlib.kernels.cpu.pairs import all_pairs
 
-    edge_index, graph = all_pairs(ptr)
+    with torch.inference_mode(False):  # an inference tensor could not be remembered
+        edge_index, graph = all_pairs(ptr)
     num_nodes = int(ptr[-1])
     remember_sorted(edge_index, num_nodes, num_nodes, graph)
     return edge_index

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csr_tensor
 
-from gatlib.nn import message_passing
+from gatlib.nn import remembered
 from gatlib.nn.message_passing import source_target_edges
 
 BIPARTITE_EDGES = torch.tensor([[0, 1, 1, 4, 3, 3, 0, 2], [0, 1, 2, 2, 2, 0, 0, 1]])  # 5 sources, 4 targets
@@ -221,16 +221,16 @@ def test_changed_graph_is_read_anew() -> None:
 
 def test_nothing_is_remembered_of_dead_graphs_and_inference_tensors() -> None:
     gc.collect()
-    before = len(message_passing._MADE_BEFORE)
+    before = len(remembered._MADE_BEFORE)
     edge_index = EDGES.flip(0)
     source_target(edge_index, "target_to_source")
-    assert len(message_passing._MADE_BEFORE) == before + 1
+    assert len(remembered._MADE_BEFORE) == before + 1
     del edge_index
     gc.collect()
-    assert len(message_passing._MADE_BEFORE) == before
+    assert len(remembered._MADE_BEFORE) == before
     with torch.inference_mode():
         edge_index = EDGES.flip(0)
         assert torch.equal(source_target(edge_index, "target_to_source"), EDGES)
         edge_index[0, 0] = 1
         assert torch.equal(source_target(edge_index, "target_to_source"), edge_index.flip(0))
-    assert len(message_passing._MADE_BEFORE) == before
+    assert len(remembered._MADE_BEFORE) == before

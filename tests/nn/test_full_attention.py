@@ -107,7 +107,7 @@ def test_renumbered_nodes(options: dict[str, Any]) -> None:
     x, order = nodes(SIZES), permutation_within(batch_of(SIZES))
     expected = ours(x, batch)[order]
     # Without a softmax, the sum over 500 nodes is that much larger.
-    scale = max(1.0, float(expected.abs().max()))
+    scale = max(1.0, expected.abs().max().item())
     torch.testing.assert_close(ours(x[order], batch), expected, rtol=0, atol=1e-6 * scale)
 
 
@@ -149,6 +149,31 @@ def test_gradients_to_all_digits(implementation: Any) -> None:
     ours, batch = attention(torch.float64, score="additive-dynamic"), batch_of([3, 1, 2])
     ours.implementation = implementation
     assert torch.autograd.gradcheck(lambda x: ours(x, batch), [nodes([3, 1, 2], torch.float64)])
+
+
+@every_option
+def test_inference_mode_between_steps_of_training(options: dict[str, Any]) -> None:
+    ours, x, batch = attention(**options), nodes([3, 4]), batch_of([3, 4])
+    with torch.inference_mode():
+        alone, together = ours(x), ours(x, batch)
+        new_batch = batch_of([3, 4])
+        assert torch.equal(ours(x, new_batch), together)
+    torch.testing.assert_close(ours(x), alone)
+    out = ours(x, batch)
+    torch.testing.assert_close(out, together)
+    out.sum().backward()
+    assert x.grad is not None
+
+
+def test_inference_mode_of_truncated_attention() -> None:
+    ours, x = truncated(2, torch.float32), nodes([6])
+    edge_index = random_edges([6])
+    with torch.inference_mode():
+        found = ours(x, edge_index)
+        assert torch.equal(ours(x, random_edges([6])), found)
+    out = ours(x, edge_index)
+    torch.testing.assert_close(out, found)
+    out.sum().backward()
 
 
 def test_no_nodes() -> None:
