@@ -15,8 +15,8 @@ Source: the path length between two positions, one layer of self-attention again
 Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762; for graphs it is the under-reaching
 of Alon & Yahav, "On the Bottleneck of Graph Neural Networks", ICLR 2021, https://arxiv.org/abs/2006.05205.
 
-Prints, for every number of layers, the accuracy at each distance (mean over the seeds) and how far the first node has
-any influence at all.
+Prints, for every number of layers and distance, the accuracy, mean and standard deviation over the seeds, and the
+influence of the first node: the largest of those derivatives.
 """
 
 from typing import NamedTuple

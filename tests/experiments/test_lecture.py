@@ -78,7 +78,7 @@ def test_full_attention_learns_to_copy_and_one_layer_over_the_edges_only_from_th
     distances, found = (1, 3, 12), {}
     for layers in (1, None):
         model = long_range.make_model(layers, 0)
-        long_range.train_to_copy(model, long_range.make_paths(distances, 8), 150, 0)
+        long_range.train_to_copy(model, long_range.make_paths(distances, 8), 250, 0)
         tested = long_range.make_paths(distances, 100)
         found[layers] = long_range.accuracies(model, tested).view(3, 100).mean(dim=1)
     assert (found[None] > 0.95).all()
