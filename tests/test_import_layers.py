@@ -1,6 +1,8 @@
 """Imports point down only: a layer of the package knows the layers below it and none above."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,11 @@ def test_layers_know_torch_and_pyg_only(path: Path) -> None:
     assert not roots & FORBIDDEN_IN_LAYERS
     below = {part(name) for name in imported(path) if name.split(".")[0] == "gatlib"}
     assert below <= {"nn", "kernels"}
+
+
+def test_kernels_are_imported_when_first_needed() -> None:
+    code = "import sys, gatlib.nn; print([name for name in sys.modules if name.startswith('gatlib.kernels')])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'gatlib.kernels.reference'" in run.stdout
+    assert "gatlib.kernels.cpu" not in run.stdout
+    assert "gatlib.kernels.gpu" not in run.stdout

@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from smiles_data import END, PAD, START, is_atom
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.utils import to_dense_adj, to_dense_batch
+from torch_geometric.utils import to_dense_batch
 
 from gatlib.chem import feature_dims
 from gatlib.models.graph_attention_network import FeatureEmbedding
+from gatlib.nn import all_pairs, random_walk_encoding, shortest_path_distances
 from gatlib.nn.gatv2_conv import GATv2Conv
 from gatlib.nn.graph_transformer_block import GraphTransformerBlock
 from gatlib.nn.sequence_readout import SequenceReadout
@@ -70,7 +71,7 @@ class GraphToSmiles(nn.Module):
 
     def encode(self, data: Data) -> Tensor:
         """A vector for every atom, ``[N, channels]``."""
-        walks = walk_encoding(data.edge_index, data.batch, data.num_graphs, self.walk_steps)
+        walks = walk_encoding(data.edge_index, data.batch, self.walk_steps)
         x = self.atom_embedding(data.x) + self.walk_embedding(walks)
         e = self.bond_embedding(data.edge_attr)
         for block in self.blocks:
@@ -107,7 +108,7 @@ def _block(sizes: Sizes) -> GraphTransformerBlock:
     )
 
 
-def walk_encoding(edge_index: Tensor, batch: Tensor, num_graphs: int, steps: int) -> Tensor:
+def walk_encoding(edge_index: Tensor, batch: Tensor, steps: int) -> Tensor:
     r"""Where a node stands in its graph: returns of random walks, and how many nodes are how far away.
 
     .. math::
@@ -117,18 +118,11 @@ def walk_encoding(edge_index: Tensor, batch: Tensor, num_graphs: int, steps: int
 
     Shapes: ``edge_index`` ``[2, E]``, ``batch`` ``[N]``; the result is ``[N, 2 K]``.
     """
-    adjacency = to_dense_adj(edge_index, batch, batch_size=num_graphs)
-    step = adjacency / adjacency.sum(dim=2, keepdim=True).clamp(min=1)
-    size = adjacency.size(1)
-    walk = torch.eye(size, device=step.device).expand_as(step)
-    reached = walk > 0
-    returns, shells = [], []
-    for _ in range(steps):
-        walk = walk @ step
-        returns.append(walk.diagonal(dim1=1, dim2=2))
-        newly_reached = (walk > 0) & ~reached
-        shells.append(newly_reached.sum(dim=2) / 4)
-        reached = reached | newly_reached
-    first_node = torch.searchsorted(batch, torch.arange(num_graphs, device=batch.device))
-    place = torch.arange(batch.size(0), device=batch.device) - first_node[batch]
-    return torch.stack([*returns, *shells], dim=2)[batch, place]
+    num_nodes = batch.size(0)
+    returns = random_walk_encoding(edge_index, steps, batch, num_nodes=num_nodes)
+    distance, (_, node) = shortest_path_distances(edge_index, batch, num_nodes), all_pairs(batch, num_nodes)
+    near = (distance >= 1) & (distance <= steps)
+    shells = returns.new_zeros(num_nodes, steps).index_put(
+        (node[near], distance[near] - 1), returns.new_tensor(0.25), accumulate=True
+    )
+    return torch.cat([returns, shells], dim=1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gatlib.kernels.interface import Normaliser, Score
 from gatlib.nn.batches import by_size, pointers
+from gatlib.nn.checks import check_heads, check_nodes
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.pairs import all_pairs, pairs_within
 from gatlib.nn.projection import project_columns
@@ -32,8 +33,7 @@ class _PairAttention(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"heads must divide channels={channels}; found {heads}.")
+        check_heads(channels, heads)
         self.channels, self.heads = channels, heads
         self.score, self.normaliser, self.dropout = score, normaliser, dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * channels, channels))
@@ -58,7 +58,7 @@ class _PairAttention(nn.Module):
 
     def _project(self, x: Tensor) -> list[Tensor]:
         """Query, key and value, [N, H, C / H] each."""
-        _check_nodes(x, self.channels)
+        check_nodes(x, self.channels)
         nodes = project_columns(x, self.in_proj_weight, self.in_proj_bias, [self.channels] * 3)
         return [node.view(-1, self.heads, self.channels // self.heads) for node in nodes]
 
@@ -168,7 +168,7 @@ class FullAttention(_PairAttention):
 
     def _by_size(self, x: Tensor, ptr: Tensor) -> Tensor:
         """PyTorch's own attention, over all graphs of exactly equal size at once: [N, C]."""
-        _check_nodes(x, self.channels)
+        check_nodes(x, self.channels)
         if x.size(0) == 0:
             return x
         order, inverse, shapes = by_size(ptr)
@@ -246,9 +246,3 @@ class TruncatedAttention(_PairAttention):
         pairs, distance = pairs_within(edge_index, self.num_hops, num_nodes=x.size(0))
         bias = None if hop_bias is None else hop_bias[distance]
         return self._over_pairs(nodes, pairs, bias, return_attention_weights)
-
-
-def _check_nodes(x: Tensor, channels: int) -> None:
-    if x.dim() != 2 or x.size(1) != channels or not x.is_floating_point():
-        found = f"{str(x.dtype).removeprefix('torch.')} of shape {list(x.shape)}"
-        raise ValueError(f"x must be floating point of shape [nodes, {channels}]; found {found}.")

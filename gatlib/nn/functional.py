@@ -11,6 +11,7 @@ from torch.autograd import forward_ad
 from gatlib.kernels import reference
 from gatlib.kernels.edge_range import check_range
 from gatlib.kernels.interface import Normaliser, Score
+from gatlib.nn.checks import describe
 
 Implementation = Literal["auto", "reference", "cpu", "gpu"]
 
@@ -235,7 +236,7 @@ def _check_nodes(query: Tensor, key: Tensor, value: Tensor, score: str) -> None:
         raise ValueError(f"score must be one of {', '.join(get_args(Score))}; found {score!r}.")
     for name, tensor in (("query", query), ("key", key), ("value", value)):
         if tensor.dim() != 3 or not tensor.is_floating_point():
-            raise ValueError(f"{name} must be floating point [nodes, heads, channels]; found {_found(tensor)}.")
+            raise ValueError(f"{name} must be floating point [nodes, heads, channels]; found {describe(tensor)}.")
     heads, key_channels = query.shape[1:]
     if score == "additive" and key_channels != 1:
         raise ValueError(f"query must have shape [N_target, H, 1] for score='additive'; found {list(query.shape)}.")
@@ -252,7 +253,7 @@ def _check_nodes(query: Tensor, key: Tensor, value: Tensor, score: str) -> None:
 
 def _check_edge_index(edge_index: Tensor) -> None:
     if edge_index.dtype not in (torch.int64, torch.int32) or edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(f"edge_index must be int64 of shape [2, E]; found {_found(edge_index)}.")
+        raise ValueError(f"edge_index must be int64 of shape [2, E]; found {describe(edge_index)}.")
 
 
 def _check_att(att: Tensor | None, query: Tensor, score: str) -> None:
@@ -261,7 +262,7 @@ def _check_att(att: Tensor | None, query: Tensor, score: str) -> None:
         if att is not None:
             raise ValueError(f"att must be None for score={score!r}; found shape {list(att.shape)}.")
     elif att is None or list(att.shape) != expected or not att.is_floating_point():
-        found = None if att is None else _found(att)
+        found = None if att is None else describe(att)
         raise ValueError(
             f"att must be floating point of shape {expected}, the heads and channels of query; found {found}."
         )
@@ -283,13 +284,13 @@ def _check_edge_features(
     if edge_attr.dim() != 2 or edge_attr.size(0) != num_edges or not edge_attr.is_floating_point():
         raise ValueError(
             f"edge_attr must be floating point of shape [{num_edges}, D], a row per edge and added self-loop; "
-            f"found {_found(edge_attr)}."
+            f"found {describe(edge_attr)}."
         )
     expected = [query.size(1) * query.size(2), edge_attr.size(1)]
     if list(edge_weight.shape) != expected or not edge_weight.is_floating_point():
         raise ValueError(
             f"edge_weight must be floating point of shape {expected}, heads * channels of query by features of "
-            f"edge_attr; found {_found(edge_weight)}."
+            f"edge_attr; found {describe(edge_weight)}."
         )
     if score == "dot" and value.shape[2] != query.shape[2]:
         raise ValueError(
@@ -303,7 +304,7 @@ def _check_bias(bias: Tensor | None, num_edges: int, query: Tensor) -> None:
     if bias is not None and (list(bias.shape) != expected or not bias.is_floating_point()):
         raise ValueError(
             f"bias must be floating point of shape {expected}, a row per edge and added self-loop by heads of query; "
-            f"found {_found(bias)}."
+            f"found {describe(bias)}."
         )
 
 
@@ -335,7 +336,3 @@ def _check_place(device: torch.device, implementation: str) -> None:
         raise ValueError(f"query must be on a CUDA device for implementation='gpu'; found it on {device}.")
     if implementation == "gpu" and not _HAS_TRITON:
         raise ModuleNotFoundError("implementation='gpu' needs Triton 3.5 or newer: pip install 'gatlib[gpu]'.")
-
-
-def _found(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {list(tensor.shape)}"

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gatlib.nn.batches import by_size, pointers
+from gatlib.nn.checks import check_heads, check_nodes
 
 
 class LinearAttention(nn.Module):
@@ -35,8 +36,7 @@ class LinearAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int = 1, *, bias: bool = True) -> None:
         super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"heads must divide channels={channels}; found {heads}.")
+        check_heads(channels, heads)
         self.channels, self.heads = channels, heads
         self.in_proj = nn.Linear(channels, 3 * channels, bias)
         self.out_proj = nn.Linear(channels, channels, bias)
@@ -51,9 +51,7 @@ class LinearAttention(nn.Module):
             x: Node features.
             batch: The graph of every node; None for one graph.
         """
-        if x.dim() != 2 or x.size(1) != self.channels or not x.is_floating_point():
-            found = f"{str(x.dtype).removeprefix('torch.')} of shape {list(x.shape)}"
-            raise ValueError(f"x must be floating point of shape [nodes, {self.channels}]; found {found}.")
+        check_nodes(x, self.channels)
         order, inverse, shapes = by_size(pointers(batch, x.size(0)))
         if not shapes:
             return self.out_proj(x)

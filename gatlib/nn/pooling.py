@@ -13,6 +13,7 @@ from torch_geometric.nn import global_add_pool
 from torch_geometric.utils import softmax
 
 from gatlib.nn.batches import pointers
+from gatlib.nn.checks import check_heads, check_nodes
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.projection import project_columns
 
@@ -120,8 +121,7 @@ class MultiheadAttentionPooling(nn.Module):
     def __init__(self, channels: int, heads: int = 1, num_queries: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
         _check_at_least(1, channels=channels, num_queries=num_queries)
-        if heads < 1 or channels % heads:
-            raise ValueError(f"heads must divide channels={channels}; found {heads}.")
+        check_heads(channels, heads)
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout must be a probability from 0 to 1; found {dropout}.")
         self.channels, self.heads, self.num_queries, self.dropout = channels, heads, num_queries, dropout
@@ -302,9 +302,7 @@ class _SelfAttentionBlock(nn.Module):
 
 def _graphs(x: Tensor, channels: int, batch: Tensor | None, num_graphs: int | None) -> tuple[Tensor, int]:
     """The graph of every node, and how many graphs there are."""
-    if x.dim() != 2 or x.size(1) != channels or not x.is_floating_point():
-        found = f"{str(x.dtype).removeprefix('torch.')} of shape {list(x.shape)}"
-        raise ValueError(f"x must be floating point of shape [nodes, {channels}]; found {found}.")
+    check_nodes(x, channels)
     found_graphs = pointers(batch, x.size(0)).numel() - 1
     if num_graphs is not None and num_graphs < found_graphs:
         raise ValueError(f"num_graphs must be at least {found_graphs}, the graphs of batch; found {num_graphs}.")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.nn import Linear
 
 from gatlib.kernels.columns import table_of
-from gatlib.kernels.cpu.memory import empty
+from gatlib.kernels.memory import empty
 
 SMALL = 2**20  # numbers of the input, below which joining the weights costs more than it saves
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gatlib.kernels.edge_range import check_range
+from gatlib.nn.checks import check_nodes, describe
 
 Pooling = Callable[[Tensor, Tensor | None, int | None], Tensor]
 
@@ -39,7 +40,7 @@ class NodeReadout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reads every node."""
-        _check_x(x, self.channels)
+        check_nodes(x, self.channels)
         return self.mlp(x)
 
 
@@ -133,9 +134,9 @@ class EdgeReadout(nn.Module):
             x: Node features.
             edge_index: The pairs: :math:`i` in row 0 and :math:`j` in row 1.
         """
-        _check_x(x, self.channels)
+        check_nodes(x, self.channels)
         if edge_index.dtype not in (torch.int64, torch.int32) or edge_index.dim() != 2 or edge_index.size(0) != 2:
-            raise ValueError(f"edge_index must be int64 of shape [2, pairs]; found {_found(edge_index)}.")
+            raise ValueError(f"edge_index must be int64 of shape [2, pairs]; found {describe(edge_index)}.")
         check_range(edge_index, x.size(0), x.size(0))
         x_i, x_j = (x.index_select(0, nodes) for nodes in edge_index)
         return self.mlp(torch.cat([x_i, x_j] if self.directed else [x_i * x_j, (x_i - x_j).abs()], dim=1))
@@ -153,12 +154,3 @@ def _mlp(in_channels: int, hidden_channels: int, out_channels: int, num_layers: 
         layer for width in widths[:-1] for layer in (nn.Linear(width, hidden_channels), nn.GELU(), nn.Dropout(dropout))
     ]
     return nn.Sequential(*hidden, nn.Linear(widths[-1], out_channels))
-
-
-def _check_x(x: Tensor, channels: int) -> None:
-    if x.dim() != 2 or x.size(1) != channels or not x.is_floating_point():
-        raise ValueError(f"x must be floating point of shape [nodes, {channels}]; found {_found(x)}.")
-
-
-def _found(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {list(tensor.shape)}"

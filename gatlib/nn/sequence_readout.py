@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
+from gatlib.nn.checks import check_nodes, describe
 from gatlib.nn.encodings.position import sinusoidal_encoding
 
 # What a decoder layer keeps from one token to the next is held per graph (G), for all of its beams (W) at once.
@@ -215,10 +216,9 @@ class SequenceReadout(nn.Module):
 
     def _memory(self, x: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
         """Node vectors [G, N, C], padded to the largest graph, and where there is a node [G, N]."""
-        if x.dim() != 2 or x.size(1) != self.channels or not x.is_floating_point():
-            raise ValueError(f"x must be floating point of shape [nodes, {self.channels}]; found {_found(x)}.")
+        check_nodes(x, self.channels)
         if batch.dtype != torch.int64 or list(batch.shape) != [x.size(0)]:
-            raise ValueError(f"batch must be int64 of shape [{x.size(0)}], a graph per node; found {_found(batch)}.")
+            raise ValueError(f"batch must be int64 of shape [{x.size(0)}], a graph per node; found {describe(batch)}.")
         if (batch.diff() < 0).any():
             raise ValueError("batch must be sorted, the nodes of a graph one after the other; found it unsorted.")
         if batch.numel() and (batch[0] < 0 or batch[-1] >= num_graphs):
@@ -230,7 +230,7 @@ class SequenceReadout(nn.Module):
 
     def _check_tokens(self, tokens: Tensor) -> None:
         if tokens.dtype != torch.int64 or tokens.dim() != 2:
-            raise ValueError(f"tokens must be int64 of shape [graphs, length]; found {_found(tokens)}.")
+            raise ValueError(f"tokens must be int64 of shape [graphs, length]; found {describe(tokens)}.")
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.num_tokens:
             raise ValueError(
                 f"tokens must be from 0 to num_tokens - 1 = {self.num_tokens - 1}; "
@@ -301,7 +301,3 @@ def _of_parents(past: _Past, parent: Tensor) -> _Past:
 
 def _of_graphs(past: _Past, going: Tensor) -> _Past:
     return past if going.all() else _Past(*(part[going] for part in past))
-
-
-def _found(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {list(tensor.shape)}"

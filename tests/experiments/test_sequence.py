@@ -120,7 +120,7 @@ def test_an_epoch_has_all_real_molecules_and_other_pieces():
 def test_walks_by_hand():
     # The path 0 - 1 - 2 and a node alone.
     edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
-    found = smiles_network.walk_encoding(edge_index, torch.tensor([0, 0, 0, 1]), 2, 3)
+    found = smiles_network.walk_encoding(edge_index, torch.tensor([0, 0, 0, 1]), 3)
     expected = [
         [0, 0.5, 0, 0.25, 0.25, 0],
         [0, 1, 0, 0.5, 0, 0],

@@ -15,10 +15,10 @@ from gatlib.kernels.cpu import backward_source, backward_target
 from gatlib.kernels.cpu import forward as forward_module
 from gatlib.kernels.cpu.arguments import DYNAMIC, SCORES, address, addresses, numbers_of
 from gatlib.kernels.cpu.lanes import lanes_for
-from gatlib.kernels.cpu.memory import empty
 from gatlib.kernels.cpu.sorting import SortedGraph, sort_edges
 from gatlib.kernels.cpu.spans import for_each_span
 from gatlib.kernels.interface import Attention, Forward, Gradients
+from gatlib.kernels.memory import empty
 
 __all__ = ["backward", "forward", "sort_edges"]
 
