@@ -13,6 +13,7 @@ from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size, SparseTe
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.message_passing import (
     append_loop_attr,
+    check_channels,
     check_num_nodes,
     graph_with_weights,
     is_plain_linear,
@@ -108,8 +109,9 @@ class GATConv(pyg.GATConv):
         # 1. Project the nodes. The order is PyG's: layers that initialise lazily draw in it.
         x_source, x_target = (x, x) if isinstance(x, Tensor) else x
         assert x_source.dim() == 2, "Static graphs not supported in 'GATConv'"
-        residual = self.res(x_target) if self.res is not None and x_target is not None else None
         lin_source, lin_target = (self.lin_src, self.lin_dst) if self.lin is None else (self.lin, self.lin)
+        check_channels(x, lin_source, lin_target)
+        residual = self.res(x_target) if self.res is not None and x_target is not None else None
         source = target = lin_source(x_source).view(-1, self.heads, self.out_channels)
         if x_target is None:
             target = None

@@ -11,6 +11,7 @@ from torch_geometric.typing import Adj, OptTensor, PairTensor, SparseTensor
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.message_passing import (
     append_loop_attr,
+    check_channels,
     check_num_nodes,
     graph_with_weights,
     join_heads,
@@ -100,6 +101,7 @@ class GATv2Conv(pyg.GATv2Conv):
         x_source, x_target = (x, x) if isinstance(x, Tensor) else x
         assert x_source.dim() == 2
         assert x_target is not None
+        check_channels(x, self.lin_l, self.lin_r)
         residual = None if self.res is None else self.res(x_target)
         if x_target is not x_source:
             nodes = [self.lin_l(x_source), self.lin_r(x_target)]

@@ -6,7 +6,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.index import ptr2index
 from torch_geometric.nn import Linear, MessagePassing
 from torch_geometric.nn.aggr import SumAggregation
-from torch_geometric.typing import Adj, OptTensor, Size
+from torch_geometric.typing import Adj, OptTensor, PairTensor, Size
 from torch_geometric.utils import (
     add_self_loops,
     is_torch_sparse_tensor,
@@ -17,6 +17,7 @@ from torch_geometric.utils import (
 from torch_geometric.utils.loop import compute_loop_attr
 from torch_geometric.utils.sparse import set_sparse_value
 
+from gatlib.nn.checks import describe
 from gatlib.nn.remembered import remembered
 
 # The steps of message passing that a subclass may override, and that edge attention replaces.
@@ -109,6 +110,10 @@ def append_loop_attr(
 
     "mean" and the like are over the edges that point to the node, self-loops left out.
     """
+    if edge_attr.size(0) != edges.size(1):
+        raise ValueError(
+            f"edge_attr must have {edges.size(1)} rows, one for each edge of edge_index; found {describe(edge_attr)}."
+        )
     # Point to: that is row 1 of what the caller gave, whatever the flow.
     origin, node = edges if conv.flow == "source_to_target" else edges.flip(0)
     # The self-loops left out go to one node more than there is, so that no shape depends on the data.
@@ -163,6 +168,16 @@ def check_num_nodes(
     num_targets = sizes[j] if sizes[i] is None else sizes[i]
     assert num_targets is not None
     return num_targets
+
+
+def check_channels(x: Tensor | PairTensor, *layers: torch.nn.Module) -> None:
+    """Raises ValueError if what the layers are to project, source before target, has other channels than they take."""
+    nodes = [x] * len(layers) if isinstance(x, Tensor) else x
+    for part, layer in zip(nodes, layers, strict=False):
+        # An adapter in the place of a layer may take something else.
+        expected = int(layer.in_channels) if type(layer) is Linear else -1  # type: ignore[arg-type]
+        if part is not None and expected > 0 and part.size(-1) != expected:
+            raise ValueError(f"x must have {expected} channels, those of the layer; found {describe(part)}.")
 
 
 def join_heads(out: Tensor, concat: bool, terms: list[Tensor | None]) -> Tensor:

@@ -11,6 +11,7 @@ from torch_geometric.typing import Adj, OptTensor, PairTensor, SparseTensor
 
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.message_passing import (
+    check_channels,
     check_num_nodes,
     join_heads,
     needs_message_passing,
@@ -105,6 +106,7 @@ class TransformerConv(pyg.TransformerConv):
 
         # 1. Project the nodes. The order is PyG's: layers that initialise lazily draw in it.
         x_source, x_target = (x, x) if isinstance(x, Tensor) else x
+        check_channels(x, self.lin_key, self.lin_query)
         if x_source is x_target:
             nodes = project(x_source, self.lin_query, self.lin_key, self.lin_value)
         else:
