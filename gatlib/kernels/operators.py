@@ -39,7 +39,7 @@ def edge_attention(
 ) -> tuple[Tensor, Tensor | None]:
     """Returns what `gatlib.kernels.reference.edge_attention` does."""
     if forward_ad._current_level >= 0:
-        _refuse()
+        refuse()
     weight_dtype = torch.promote_types(query.dtype, key.dtype)
     for optional in (att, bias):
         weight_dtype = weight_dtype if optional is None else torch.promote_types(weight_dtype, optional.dtype)
@@ -215,7 +215,7 @@ def _differentiate(
     return query, key, value, None, *others, *no_settings
 
 
-def _refuse(*_: Any) -> None:
+def refuse(*_: Any) -> None:
     raise RuntimeError(
         "The fused kernels of gatlib are differentiable once, and backward. For second and for forward derivatives "
         'call edge_attention with implementation="reference", or set conv.implementation = "reference" on the layer.'
@@ -269,4 +269,4 @@ _backward_operator = torch.library.custom_op(
     schema=_BACKWARD_SCHEMA,
 )
 _backward_operator.register_fake(_fake_backward)
-_backward_operator.register_autograd(_refuse)
+_backward_operator.register_autograd(refuse)

@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gatlib.kernels.full_attention import full_attention
 from gatlib.kernels.interface import Normaliser, Score
 from gatlib.nn.batches import by_size, pointers
 from gatlib.nn.checks import check_heads, check_nodes
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.pairs import all_pairs, pairs_within
-from gatlib.nn.projection import project_columns
+from gatlib.nn.projection import project_columns, runs_now_on_cpu
 
 Weights = tuple[Tensor, Tensor]  # pairs [2, P] and the attention weights [P, H]
 
@@ -163,12 +164,19 @@ class FullAttention(_PairAttention):
         """
         is_plain = self.score == "dot" and self.normaliser == "softmax" and self.implementation == "auto"
         if is_plain and pair_bias is None and not return_attention_weights:
-            return self.out_proj(self._by_size(x, pointers(batch, x.size(0))))
+            return self.out_proj(self._plain(x, pointers(batch, x.size(0))))
         return self._over_pairs(self._project(x), all_pairs(batch, x.size(0)), pair_bias, return_attention_weights)
+
+    def _plain(self, x: Tensor, ptr: Tensor) -> Tensor:
+        """The heads side by side, [N, C]."""
+        check_nodes(x, self.channels)
+        drops = self.training and self.dropout > 0
+        if drops or not runs_now_on_cpu(x) or x.dtype not in (torch.float32, torch.float64):
+            return self._by_size(x, ptr)
+        return full_attention(F.linear(x, self.in_proj_weight, self.in_proj_bias), ptr, self.heads)
 
     def _by_size(self, x: Tensor, ptr: Tensor) -> Tensor:
         """PyTorch's own attention, over all graphs of exactly equal size at once: [N, C]."""
-        check_nodes(x, self.channels)
         if x.size(0) == 0:
             return x
         order, inverse, shapes = by_size(ptr)

@@ -29,12 +29,12 @@ def project(x: Tensor, *layers: torch.nn.Module) -> list[Tensor]:
 
 def project_columns(x: Tensor, weight: Tensor, bias: Tensor | None, widths: list[int]) -> list[Tensor]:
     """`linear(x, weight, bias).split(widths, dim=1)`, the columns of one table where `x` is on the CPU."""
-    if not _runs_now_on_cpu(x) or x.dtype != weight.dtype:
+    if not runs_now_on_cpu(x) or x.dtype != weight.dtype:
         return list(F.linear(x, weight, bias).split(widths, dim=1))
     return list(_Projection.apply(x, weight, bias, widths))
 
 
-def _runs_now_on_cpu(x: Tensor) -> bool:
+def runs_now_on_cpu(x: Tensor) -> bool:
     """Whether nobody traces, transforms or casts what happens."""
     return (
         not torch.compiler.is_compiling()
@@ -54,7 +54,7 @@ def _can_join(x: Tensor, layers: tuple[torch.nn.Module, ...]) -> bool:
     return (
         not torch.compiler.is_compiling()  # which sizes are not to be asked about
         and x.numel() >= SMALL
-        and _runs_now_on_cpu(x)
+        and runs_now_on_cpu(x)
         and all(_is_plain(layer, x) for layer in layers)
         and len({layer.bias is None for layer in layers}) == 1
     )

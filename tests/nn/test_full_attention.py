@@ -176,6 +176,31 @@ def test_inference_mode_of_truncated_attention() -> None:
     out.sum().backward()
 
 
+def test_bfloat16() -> None:
+    """PyTorch's own attention, over graphs of equal size; to the digits that a bfloat16 has."""
+    x, batch = nodes([3, 0, 30, 3, 1]), batch_of([3, 0, 30, 3, 1])
+    found = attention(torch.bfloat16)(x.bfloat16(), batch)
+    torch.testing.assert_close(found, attention()(x, batch).bfloat16(), rtol=0.05, atol=0.05)
+
+
+def test_autocast() -> None:
+    x, batch = nodes([3, 0, 30, 3, 1]), batch_of([3, 0, 30, 3, 1])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention()(x, batch)
+    torch.testing.assert_close(found.float(), attention()(x, batch), rtol=0.05, atol=0.05)
+
+
+def test_second_derivatives_by_the_reference() -> None:
+    ours, x = attention(torch.float64), nodes([4], torch.float64)
+    (gradient,) = torch.autograd.grad(ours(x)[0, 0], x, retain_graph=True)
+    with pytest.raises(RuntimeError, match='implementation="reference"'):
+        torch.autograd.grad(ours(x).sum(), x, create_graph=True)
+    ours.implementation = "reference"
+    (again,) = torch.autograd.grad(ours(x)[0, 0], x, create_graph=True)
+    torch.testing.assert_close(again, gradient)
+    assert torch.autograd.grad(again.square().sum(), x)[0].any()
+
+
 def test_no_nodes() -> None:
     assert attention()(torch.empty(0, CHANNELS)).shape == (0, CHANNELS)
     assert attention()(torch.empty(0, CHANNELS), torch.empty(0, dtype=torch.long)).shape == (0, CHANNELS)

@@ -163,6 +163,19 @@ def total_of_both(typing_context: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def highest(typing_context: Any, vector: Any) -> Any:
+    """The largest of the lanes that are not NaN."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value_type = context.get_value_type(vector)
+        element = value_type.element
+        function = _function("llvm.vector.reduce.fmax", builder, context, value_type, element, [value_type])
+        return builder.call(function, arguments)
+
+    return vector.dtype(vector), code
+
+
+@intrinsic
 def larger(typing_context: Any, a: Any, b: Any) -> Any:
     """The larger number of each lane; that of `a` where one of the two is NaN."""
 
