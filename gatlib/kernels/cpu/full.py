@@ -7,7 +7,7 @@ lanes. Four queries go together: what is loaded of a key or value serves all fou
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from gatlib.kernels.cpu.compiled import compiled, inlined
 from gatlib.kernels.cpu.lanes import (
-    WIDTH,
     beyond,
     exponential,
     highest,
@@ -25,12 +24,14 @@ from gatlib.kernels.cpu.lanes import (
     splat,
     store,
     total,
+    width,
     zeros,
 )
 from gatlib.kernels.cpu.spans import for_each_span, spans
 from gatlib.kernels.memory import empty
 
 ROWS = 4  # queries that go together
+NODE_LANES = 16  # two vectors of most processors: no sum waits for the one before
 
 
 class Sizes(NamedTuple):
@@ -47,10 +48,11 @@ class Sizes(NamedTuple):
 
 def forward(table: Tensor, ptr: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     """Output [N, C] and log-sum-exp [N, H] of a table [N, 3 C] of queries, keys and values."""
-    num_nodes, width = table.size(0), table.size(1) // 3
-    out, lse = empty(num_nodes, width, dtype=table.dtype), empty(num_nodes, heads, dtype=table.dtype)
+    num_nodes, channels = table.size(0), table.size(1) // 3
+    out, lse = empty(num_nodes, channels, dtype=table.dtype), empty(num_nodes, heads, dtype=table.dtype)
     sizes, units, most = _problem(table, ptr, heads)
-    kernel, scratch_size = _forward_kernel(), _forward_scratch(most, sizes.channels)
+    lanes = _channel_lanes(sizes.channels)
+    kernel, scratch_size = _forward_kernel(lanes), _forward_scratch(most, sizes.channels, lanes)
 
     def fill(number: int, first: int, last: int) -> None:
         scratch = table.new_empty(scratch_size)
@@ -64,7 +66,8 @@ def backward(table: Tensor, ptr: Tensor, heads: int, lse: Tensor, grad_out: Tens
     """The gradient of the table."""
     grad = empty(*table.shape, dtype=table.dtype)
     sizes, units, most = _problem(table, ptr, heads)
-    kernel, scratch_size = _backward_kernel(), _backward_scratch(most, sizes.channels)
+    lanes = _channel_lanes(sizes.channels)
+    kernel, scratch_size = _backward_kernel(lanes), _backward_scratch(most, sizes.channels, lanes)
 
     def fill(number: int, first: int, last: int) -> None:
         scratch = table.new_empty(scratch_size)
@@ -87,17 +90,21 @@ def _problem(table: Tensor, ptr: Tensor, heads: int) -> tuple[Sizes, list[tuple[
     return sizes, spans(work), most
 
 
-def _padded(count: Any) -> Any:
-    return -(-count // WIDTH) * WIDTH
+def _channel_lanes(channels: int) -> int:
+    return 16 if channels > 8 else 8
 
 
-def _forward_scratch(most: int, channels: int) -> int:
-    nodes, wide = _padded(most), _padded(channels)
+def _padded(count: int, lanes: int) -> int:
+    return -(-count // lanes) * lanes
+
+
+def _forward_scratch(most: int, channels: int, lanes: int) -> int:
+    nodes, wide = _padded(most, NODE_LANES), _padded(channels, lanes)
     return nodes * (channels + wide) + ROWS * (nodes + 2 * wide + 1)
 
 
-def _backward_scratch(most: int, channels: int) -> int:
-    nodes, wide = _padded(most), _padded(channels)
+def _backward_scratch(most: int, channels: int, lanes: int) -> int:
+    nodes, wide = _padded(most, NODE_LANES), _padded(channels, lanes)
     return nodes * (2 * channels + 3 * wide) + ROWS * (2 * nodes + 3 * wide)
 
 
@@ -124,7 +131,7 @@ def _copy_transposed(source, at, row, count, channels, scale, padded, zero, targ
 @inlined
 def _products(like, rows, wide, transposed, padded, channels, result):
     """Of each of the four rows with every column of a transposed matrix."""
-    for j in range(0, padded, WIDTH):
+    for j in range(0, padded, width(like)):
         first, second, third, fourth = like, like, like, like
         for c in range(channels):
             column = load(transposed, c * padded + j, like)
@@ -141,7 +148,7 @@ def _products(like, rows, wide, transposed, padded, channels, result):
 @inlined
 def _weighted_sums(like, weights, padded, count, rows, wide, result):
     """Of rows [count, wide], for each of the four rows of weights."""
-    for c in range(0, wide, WIDTH):
+    for c in range(0, wide, width(like)):
         first, second, third, fourth = like, like, like, like
         for j in range(count):
             row = load(rows, j * wide + c, like)
@@ -158,7 +165,7 @@ def _weighted_sums(like, weights, padded, count, rows, wide, result):
 @inlined
 def _add_outer(like, weights, padded, count, rows, wide, sums):
     """Adds to each row of sums [count, wide] the four rows, weighted."""
-    for c in range(0, wide, WIDTH):
+    for c in range(0, wide, width(like)):
         first, second = load(rows, c, like), load(rows, wide + c, like)
         third, fourth = load(rows, 2 * wide + c, like), load(rows, 3 * wide + c, like)
         for j in range(count):
@@ -178,27 +185,28 @@ def _close_gap(rows, padded, count, value):
 
 
 @cache
-def _forward_kernel() -> Callable[..., None]:
+def _forward_kernel(lanes: int) -> Callable[..., None]:
     @compiled
     def full_forward(first, last, sizes, table, out, lse, scratch):
         """Fills what belongs to the units `first` to `last`."""
         zero, one, heads, channels = sizes.zero, sizes.one, sizes.heads, sizes.channels
-        like, width = zeros(zero, WIDTH), heads * channels
-        row, wide = 3 * width, -(-channels // WIDTH) * WIDTH
+        like, like_channels = zeros(zero, NODE_LANES), zeros(zero, lanes)
+        row_out = heads * channels
+        row, wide = 3 * row_out, -(-channels // lanes) * lanes
         ptr, table = pointer(sizes.ptr, np.int64(0)), pointer(table, zero)
         out, lse, keys = pointer(out, zero), pointer(lse, zero), pointer(scratch, zero)
         for unit in range(first, last):
             h, begin = unit % heads, ptr[unit // heads]
             count = ptr[unit // heads + 1] - begin
-            padded = -(-count // WIDTH) * WIDTH
+            padded = -(-count // NODE_LANES) * NODE_LANES
             values = beyond(keys, channels * padded)
             weights = beyond(values, count * wide)
             queries = beyond(weights, ROWS * padded)
             sums = beyond(queries, ROWS * wide)
             shares = beyond(sums, ROWS * wide)
             at = begin * row + h * channels
-            _copy_transposed(table, at + width, row, count, channels, sizes.scale, padded, zero, keys)
-            _copy(table, at + 2 * width, row, count, channels, one, wide, zero, values)
+            _copy_transposed(table, at + row_out, row, count, channels, sizes.scale, padded, zero, keys)
+            _copy(table, at + 2 * row_out, row, count, channels, one, wide, zero, values)
             for i in range(0, count, ROWS):
                 rows = min(ROWS, count - i)  # the others hold what a block before left, and are not read
                 _copy(table, at + i * row, row, rows, channels, one, wide, zero, queries)
@@ -206,19 +214,19 @@ def _forward_kernel() -> Callable[..., None]:
                 _close_gap(weights, padded, count, sizes.lowest)
                 for r in range(rows):
                     peaks = splat(sizes.lowest, like)
-                    for j in range(r * padded, (r + 1) * padded, WIDTH):
+                    for j in range(r * padded, (r + 1) * padded, NODE_LANES):
                         peaks = larger(peaks, load(weights, j, like))
                     peak, summed = highest(peaks), like
-                    for j in range(r * padded, (r + 1) * padded, WIDTH):
+                    for j in range(r * padded, (r + 1) * padded, NODE_LANES):
                         weight = exponential(load(weights, j, like) - splat(peak, like))
                         store(weights, j, weight)
                         summed = summed + weight
                     sums_r = total(summed)
                     shares[r] = one / sums_r
                     lse[(begin + i + r) * heads + h] = peak + np.log(sums_r)
-                _weighted_sums(like, weights, padded, count, values, wide, sums)
+                _weighted_sums(like_channels, weights, padded, count, values, wide, sums)
                 for r in range(rows):
-                    target = (begin + i + r) * width + h * channels
+                    target = (begin + i + r) * row_out + h * channels
                     for c in range(channels):
                         out[target + c] = shares[r] * sums[r * wide + c]
 
@@ -226,20 +234,21 @@ def _forward_kernel() -> Callable[..., None]:
 
 
 @cache
-def _backward_kernel() -> Callable[..., None]:
+def _backward_kernel(lanes: int) -> Callable[..., None]:
     @compiled
     def full_backward(first, last, sizes, table, lse, grad_out, grad, scratch):
         """Fills what belongs to the units `first` to `last`."""
         zero, one, scale, heads, channels = sizes.zero, sizes.one, sizes.scale, sizes.heads, sizes.channels
-        like, width = zeros(zero, WIDTH), heads * channels
-        row, wide = 3 * width, -(-channels // WIDTH) * WIDTH
+        like, like_channels = zeros(zero, NODE_LANES), zeros(zero, lanes)
+        row_out = heads * channels
+        row, wide = 3 * row_out, -(-channels // lanes) * lanes
         ptr, table = pointer(sizes.ptr, np.int64(0)), pointer(table, zero)
         lse, grad_out = pointer(lse, zero), pointer(grad_out, zero)
         grad, keys_t = pointer(grad, zero), pointer(scratch, zero)
         for unit in range(first, last):
             h, begin = unit % heads, ptr[unit // heads]
             count = ptr[unit // heads + 1] - begin
-            padded = -(-count // WIDTH) * WIDTH
+            padded = -(-count // NODE_LANES) * NODE_LANES
             values_t = beyond(keys_t, channels * padded)
             keys = beyond(values_t, channels * padded)
             key_sums = beyond(keys, count * wide)
@@ -249,29 +258,29 @@ def _backward_kernel() -> Callable[..., None]:
             queries = beyond(grads, ROWS * padded)
             outer = beyond(queries, ROWS * wide)
             sums = beyond(outer, ROWS * wide)
-            at, at_out = begin * row + h * channels, begin * width + h * channels
-            _copy_transposed(table, at + width, row, count, channels, scale, padded, zero, keys_t)
-            _copy_transposed(table, at + 2 * width, row, count, channels, one, padded, zero, values_t)
-            _copy(table, at + width, row, count, channels, one, wide, zero, keys)
+            at, at_out = begin * row + h * channels, begin * row_out + h * channels
+            _copy_transposed(table, at + row_out, row, count, channels, scale, padded, zero, keys_t)
+            _copy_transposed(table, at + 2 * row_out, row, count, channels, one, padded, zero, values_t)
+            _copy(table, at + row_out, row, count, channels, one, wide, zero, keys)
             for c in range(2 * count * wide):
                 key_sums[c] = zero
             for i in range(0, count, ROWS):
                 rows = min(ROWS, count - i)
                 _copy(table, at + i * row, row, rows, channels, one, wide, zero, queries)
-                _copy(grad_out, at_out + i * width, width, rows, channels, one, wide, zero, outer)
+                _copy(grad_out, at_out + i * row_out, row_out, rows, channels, one, wide, zero, outer)
                 _products(like, queries, wide, keys_t, padded, channels, weights)
                 _products(like, outer, wide, values_t, padded, channels, grads)
                 for r in range(rows):
                     lse_row = splat(lse[(begin + i + r) * heads + h], like)
-                    for j in range(r * padded, (r + 1) * padded, WIDTH):
+                    for j in range(r * padded, (r + 1) * padded, NODE_LANES):
                         store(weights, j, exponential(load(weights, j, like) - lse_row))
                 _close_gap(weights, padded, count, zero)
                 for r in range(rows):
                     summed = like
-                    for j in range(r * padded, (r + 1) * padded, WIDTH):
+                    for j in range(r * padded, (r + 1) * padded, NODE_LANES):
                         summed = summed + load(weights, j, like) * load(grads, j, like)
                     in_common = splat(total(summed), like)
-                    for j in range(r * padded, (r + 1) * padded, WIDTH):
+                    for j in range(r * padded, (r + 1) * padded, NODE_LANES):
                         store(grads, j, load(weights, j, like) * (load(grads, j, like) - in_common))
                 for c in range(rows * padded, ROWS * padded):  # rows of no query
                     weights[c] = zero
@@ -279,15 +288,15 @@ def _backward_kernel() -> Callable[..., None]:
                 for c in range(rows * wide, ROWS * wide):
                     queries[c] = zero
                     outer[c] = zero
-                _weighted_sums(like, grads, padded, count, keys, wide, sums)
+                _weighted_sums(like_channels, grads, padded, count, keys, wide, sums)
                 for r in range(rows):
                     for c in range(channels):
                         grad[at + (i + r) * row + c] = scale * sums[r * wide + c]
-                _add_outer(like, grads, padded, count, queries, wide, key_sums)
-                _add_outer(like, weights, padded, count, outer, wide, value_sums)
+                _add_outer(like_channels, grads, padded, count, queries, wide, key_sums)
+                _add_outer(like_channels, weights, padded, count, outer, wide, value_sums)
             for j in range(count):
                 for c in range(channels):
-                    grad[at + width + j * row + c] = scale * key_sums[j * wide + c]
-                    grad[at + 2 * width + j * row + c] = value_sums[j * wide + c]
+                    grad[at + row_out + j * row + c] = scale * key_sums[j * wide + c]
+                    grad[at + 2 * row_out + j * row + c] = value_sums[j * wide + c]
 
     return full_backward
