@@ -139,7 +139,7 @@ class GATConv(pyg.GATConv):
                 edge_attr = append_loop_attr(self, edges, edge_attr, source.size(0), num_targets)
             edge_attr = edge_attr.view(-1, 1) if edge_attr.dim() == 1 else edge_attr
             weight = self.lin_edge.weight.view(self.heads, self.out_channels, -1)
-            edge_weight = torch.einsum("hc,hcd->hd", self.att_edge.squeeze(0), weight)
+            edge_weight = torch.bmm(self.att_edge.transpose(0, 1), weight).squeeze(1)  # [H, D]
         attend = partial(
             edge_attention,
             query,
