@@ -131,9 +131,10 @@ class FullAttention(_PairAttention):
         bias (bool): Add learned vectors to the projections. Default: True.
 
     Attributes:
-        implementation: ``"auto"`` takes PyTorch's own attention, over all graphs of exactly equal size at once,
-            where there is only a plain softmax of dot products to compute. Everything else goes over the pairs of
-            nodes by `gatlib.nn.functional.edge_attention`, and so does all for its other implementations.
+        implementation: ``"auto"`` takes, for a plain softmax of dot products, kernels of its own on the CPU, and
+            PyTorch's attention over all graphs of exactly equal size at once on a GPU, in half precision and under
+            dropout. Everything else goes over the pairs of nodes by `gatlib.nn.functional.edge_attention`, and so
+            does all for its other implementations.
 
     Shapes:
         - **x:** :math:`(N, C)`
@@ -171,7 +172,9 @@ class FullAttention(_PairAttention):
         """The heads side by side, [N, C]."""
         check_nodes(x, self.channels)
         drops = self.training and self.dropout > 0
-        if drops or not runs_now_on_cpu(x) or x.dtype not in (torch.float32, torch.float64):
+        is_fused = not drops and runs_now_on_cpu(x) and x.dtype in (torch.float32, torch.float64)
+        # A graph and head is one piece of work: with fewer of them than threads, PyTorch's attention uses all threads.
+        if not is_fused or (ptr.numel() - 1) * self.heads < torch.get_num_threads():
             return self._by_size(x, ptr)
         return full_attention(F.linear(x, self.in_proj_weight, self.in_proj_bias), ptr, self.heads)
 

@@ -183,6 +183,16 @@ def test_bfloat16() -> None:
     torch.testing.assert_close(found, attention()(x, batch).bfloat16(), rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("threads", [1, 64])
+def test_however_many_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """With more threads than graphs and heads, PyTorch's own attention."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    ours, x, batch = attention(torch.float64), nodes(SIZES, torch.float64), batch_of(SIZES)
+    found = ours(x, batch)
+    ours.implementation = "reference"
+    torch.testing.assert_close(found, ours(x, batch))
+
+
 def test_autocast() -> None:
     x, batch = nodes([3, 0, 30, 3, 1]), batch_of([3, 0, 30, 3, 1])
     with torch.autocast("cpu", torch.bfloat16):
@@ -190,7 +200,8 @@ def test_autocast() -> None:
     torch.testing.assert_close(found.float(), attention()(x, batch), rtol=0.05, atol=0.05)
 
 
-def test_second_derivatives_by_the_reference() -> None:
+def test_second_derivatives_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     ours, x = attention(torch.float64), nodes([4], torch.float64)
     (gradient,) = torch.autograd.grad(ours(x)[0, 0], x, retain_graph=True)
     with pytest.raises(RuntimeError, match='implementation="reference"'):
