@@ -21,8 +21,8 @@ lint: $(VENV)/.gatlib-dev
 	$(BIN)/mypy
 
 experiments: $(VENV)/.gatlib
-	$(BIN)/python experiments/tox21/run.py
-	$(BIN)/python experiments/tables.py
+	$(BIN)/gatlib experiment run tox21
+	$(BIN)/gatlib experiment table
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

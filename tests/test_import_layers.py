@@ -22,8 +22,9 @@ RANKS = {
     "explain": 5,
     "report": 5,
     "training": 5,
-    "web": 6,
-    "cli": 6,
+    "experiments": 6,
+    "web": 7,
+    "cli": 7,
 }
 FORBIDDEN_IN_LAYERS = {"rdkit", "lightning", "typer", "ogb", "pandas"}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -33,10 +33,13 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path):
 
 
 def test_the_options_that_the_readme_uses_exist():
-    for line in re.findall(r"^\$? ?gatlib (\w+) (.*)$", README, re.MULTILINE):
+    for line in re.findall(r"^\$? ?gatlib (experiment \w+|\w+) (.*)$", README, re.MULTILINE):
         command, rest = line
         help_text = subprocess.run(
-            [sys.executable, "-m", "gatlib.cli.main", command, "--help"], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "gatlib.cli.main", *command.split(), "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for option in re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", rest.split("#")[0]):
             assert option in help_text, f"gatlib {command} {option}"

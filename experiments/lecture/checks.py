@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from gatlib.experiments.results import commit
 from gatlib.training.fit import library_versions
-from gatlib.training.results import commit
 
 HERE = Path(__file__).parent
 TABLE = HERE / "results.csv"

@@ -44,8 +44,8 @@ from torch_geometric.data import Data
 from gatlib.data.files import atomic_path, data_dir
 from gatlib.data.splits import random_split
 from gatlib.errors import InputError, describe
+from gatlib.experiments.results import COLUMNS, commit
 from gatlib.training.fit import library_versions
-from gatlib.training.results import COLUMNS, commit
 
 HERE = Path(__file__).parent
 #: What `--small` changes, to see in less than a minute whether all of it works.

@@ -52,8 +52,8 @@ from timing import ROUND_SECONDS, quartiles, ratios, seconds_of, take_turns
 from torch import nn
 
 from gatlib.errors import InputError
+from gatlib.experiments.results import commit
 from gatlib.training.fit import library_versions
-from gatlib.training.results import commit
 
 HERE = Path(__file__).parent
 TABLE = HERE / "edge_attention.csv"

@@ -30,10 +30,10 @@ from gatlib.chem import MoleculeGraphs, featurize
 from gatlib.data.batches import GraphBatches
 from gatlib.data.files import data_dir as chosen_data_dir
 from gatlib.data.tables import open_table
+from gatlib.experiments.results import commit
 from gatlib.nn.encodings.laplacian import heat_kernel_encoding, laplacian_encoding
 from gatlib.nn.encodings.random_walk import random_walk_encoding
 from gatlib.training.fit import library_versions
-from gatlib.training.results import commit
 
 TABLE = Path(__file__).with_suffix(".csv")
 STEPS, VECTORS = 20, 8

@@ -23,8 +23,8 @@ import typer
 
 from gatlib.data.files import data_dir as chosen_data_dir
 from gatlib.data.tables import open_table
+from gatlib.experiments.results import commit
 from gatlib.training.fit import library_versions
-from gatlib.training.results import commit
 
 HERE = Path(__file__).parent
 

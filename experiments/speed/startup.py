@@ -17,8 +17,8 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from gatlib.experiments.results import commit
 from gatlib.training.fit import library_versions
-from gatlib.training.results import commit
 
 HERE = Path(__file__).parent
 GATLIB = [sys.executable, "-m", "gatlib.cli.main"]

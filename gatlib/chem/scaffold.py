@@ -6,13 +6,24 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from gatlib.chem.graphs import parse
 
 
-def murcko_scaffold(smiles: str) -> str:
-    """Canonical SMILES of the Bemis-Murcko scaffold (rings and the chains between them; empty for a
-    molecule without rings), with chirality, as OGB's scaffold split has it.
+def murcko_scaffold(smiles: str, include_chirality: bool = True) -> str:
+    """Canonical SMILES of the Bemis-Murcko scaffold: rings and the chains between them; empty for a molecule
+    without rings. Atom map numbers are left out.
+
+    Args:
+        smiles: the molecule.
+        include_chirality: OGB's scaffold split tells stereoisomers apart, chemprop's does not.
+
+    Raises:
+        InvalidMolecule: see :func:`~gatlib.chem.parse`.
 
     Source: Bemis and Murcko, "The properties of known drugs. 1", J. Med. Chem. 1996.
     """
-    return MurckoScaffold.MurckoScaffoldSmiles(mol=parse(smiles), includeChirality=True)
+    mol = parse(smiles)
+    if ":" in smiles:  # only then can there be map numbers
+        for atom in mol.GetAtoms():
+            atom.SetAtomMapNum(0)
+    return MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=include_chirality)
 
 
 def canonical_smiles(smiles: str) -> str:

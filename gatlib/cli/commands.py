@@ -133,6 +133,7 @@ def train_command(
     _out.print(
         f"{sizes}; {trained.epochs} epochs in {trained.seconds:.0f} s; model in {output}", soft_wrap=True, markup=False
     )
+    _out.print(trained.leakage, soft_wrap=True, markup=False)
     if training.rejected:
         where = output / "rejected.csv"
         _out.print(f"{training.rejected} rows set aside, see {where}", style="yellow", soft_wrap=True, markup=False)
@@ -194,3 +195,38 @@ def datasets_command(data_dir: Path | None) -> None:
             (name, card.title, f"{card.num_rows:,}", f"{len(card.tasks)} ({card.task_type})", card.metric, where)
         )
     _out.print(plain_table(("data set", "what", "rows", "tasks", "metric", "file"), rows))
+
+
+def experiments_command(root: Path) -> None:
+    """``gatlib experiment list``: what can be run, and what has been."""
+    from gatlib.experiments.experiment import experiment_names, load_experiment
+    from gatlib.experiments.results import read_results
+
+    rows = []
+    for name in experiment_names(root):
+        experiment = load_experiment(root, name)
+        runs = read_results(experiment.results)[["split", "model", "seed"]].drop_duplicates()
+        labels = (runs["model"] + " on " + runs["split"]).value_counts(sort=False)
+        done = ", ".join(f"{label}: {count}" for label, count in labels.items())
+        rows.append((name, experiment.dataset, experiment.recipe.split, done or "none"))
+    _out.print(plain_table(("experiment", "data set", "split", "seeds run"), rows))
+
+
+def experiment_command(
+    root: Path, name: str, models: Sequence[str], seeds: int, split: str | None, runs_dir: Path, data_dir: Path | None
+) -> None:
+    """``gatlib experiment run``: what is not in results.csv yet."""
+    from gatlib.experiments.experiment import load_experiment
+    from gatlib.experiments.run import run_experiment
+
+    def say(line: str) -> None:
+        _out.print(line, soft_wrap=True, markup=False)
+
+    run_experiment(load_experiment(root, name), models, range(seeds), split, runs_dir, data_dir, say)
+
+
+def experiment_tables_command(root: Path) -> None:
+    """``gatlib experiment table``: the page made from all results."""
+    from gatlib.experiments.tables import write_tables
+
+    _out.print(f"written: {write_tables(root)}", soft_wrap=True, markup=False)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gatlib.cli.options import Split, Task
+from gatlib.cli import experiment
+from gatlib.cli.options import DataDir, Split, Task
 
 app = typer.Typer(
     help="Graph attention for molecules: predict from SMILES, train, evaluate.",
@@ -16,12 +17,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of the data files.  [default: $GATLIB_DATA_DIR, else the user's cache]", show_default=False
-    ),
-]
+app.add_typer(experiment.app, name="experiment")
+
 SmilesColumn = Annotated[
     str | None,
     typer.Option(
@@ -66,7 +63,9 @@ def train(
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="|".join([*Split, "COLUMN"]), help="How to divide into train, valid and test.  [default: scaffold]"
+            metavar="SPLIT",
+            help=f"{', '.join(Split)}, time:COLUMN (train on the oldest), file:PATH (a split.csv), or the COLUMN that "
+            "holds train, valid and test.  [default: scaffold]",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order, dropout and random split.  [default: 0]")] = None,

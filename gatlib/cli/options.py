@@ -1,6 +1,10 @@
 """The values that options choose from."""
 
 from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 
 class Task(StrEnum):
@@ -11,7 +15,17 @@ class Task(StrEnum):
 
 
 class Split(StrEnum):
-    """Named splits; any other value is the name of a column."""
+    """Named splits; any other value is time:COLUMN, file:PATH or the name of a column."""
 
     scaffold = "scaffold"
+    scaffold_balanced = "scaffold_balanced"
     random = "random"
+    butina = "butina"
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the data files.  [default: $GATLIB_DATA_DIR, else the user's cache]", show_default=False
+    ),
+]

@@ -42,6 +42,7 @@ class DatasetCard(BaseModel):
     unit: str = Field(description="of a prediction")
     metric: Literal["roc_auc", "pr_auc", "rmse", "mae"]
     split: Literal["scaffold", "random"]
+    ogb: str | None = Field(None, description="name of the same set in OGB, for its official split")
     known_flaws: list[str]
 
     @property

@@ -21,6 +21,7 @@ from gatlib.checkpoint import ModelDescription, TrainingSummary, save_model
 from gatlib.chem import feature_dims
 from gatlib.data.batches import GraphBatches
 from gatlib.data.cards import TaskType
+from gatlib.data.leakage import describe_leakage, leakage_report
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_per_task, metrics_with_mean
@@ -43,6 +44,7 @@ class Trained:
     metrics: pd.DataFrame  # split, task, labels, (positives,) and each metric; task "mean" last of each split
     epochs: int
     seconds: float
+    leakage: str  # what valid and test share with train
 
 
 def check_output_folder(folder: Path) -> None:
@@ -108,8 +110,8 @@ def fit(
     ]
     metrics = pd.concat(tables, keys=parts, names=["split", None]).reset_index("split")
     metrics.to_csv(folder / "metrics.csv", index=False)
-    _write_split(molecules, split, folder / "split.csv")
-    _write_predictions(molecules, split.test, values["test"], folder / "test_predictions.csv")
+    write_split(molecules, split, folder / "split.csv")
+    write_predictions(molecules, split.test, values["test"], folder / "test_predictions.csv")
     plot_learning_curve(folder / "training_log.csv", folder / "learning_curve.png", METRICS[molecules.task_type][0])
 
     atoms = np.diff(molecules.graphs.atom_ptr)[split.train]
@@ -137,7 +139,8 @@ def fit(
     )
     write_model_card(folder, description)
     shutil.rmtree(state)
-    return Trained(folder, description, metrics, epochs, seconds)
+    leakage = describe_leakage(leakage_report(molecules.smiles, split, molecules.targets))
+    return Trained(folder, description, metrics, epochs, seconds, leakage)
 
 
 def predict_rows(
@@ -250,16 +253,18 @@ def _nested(metrics: pd.DataFrame, task_type: TaskType) -> dict[str, dict[str, d
     return nested
 
 
-def _write_split(molecules: LabelledMolecules, split: Split, path: Path) -> None:
+def write_split(molecules: LabelledMolecules, split: Split, path: Path) -> None:
+    """A row for each molecule of the split: data row, SMILES, part."""
     rows = [
         (int(row) + 1, molecules.smiles[row], part) for part, part_rows in split.parts().items() for row in part_rows
     ]
     pd.DataFrame(sorted(rows), columns=["row", "smiles", "split"]).to_csv(path, index=False)
 
 
-def _write_predictions(
+def write_predictions(
     molecules: LabelledMolecules, rows: NDArray[np.int64], values: NDArray[np.float64], path: Path
 ) -> None:
+    """A row for each molecule: data row, SMILES, and target and prediction of each task."""
     table = pd.DataFrame({"row": rows + 1, "smiles": [molecules.smiles[row] for row in rows]})
     for task, name in enumerate(molecules.tasks):
         table[name] = molecules.targets[rows, task]

@@ -1,16 +1,27 @@
 """Labelled molecules ready to train on: graphs, targets, a split, and the rows that were set aside."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from gatlib.chem import MoleculeGraphs, canonical_smiles, featurize, murcko_scaffold, ogb_element
+from gatlib.chem.clusters import butina_clusters
 from gatlib.data.cards import TaskType
-from gatlib.data.splits import Split, column_split, random_split, scaffold_split
+from gatlib.data.split_file import read_split
+from gatlib.data.splits import (
+    Split,
+    balanced_scaffold_split,
+    column_split,
+    random_split,
+    scaffold_split,
+    time_split,
+)
 from gatlib.data.tables import find_column, open_table, target_values
 from gatlib.errors import InputError
 
@@ -27,6 +38,7 @@ class LabelledMolecules:
     task_type: TaskType
     targets: NDArray[np.float64]
     graphs: MoleculeGraphs
+    official_split: Split | None = None  # of the makers of the data set, where graphs are theirs too
 
     def rejected(self) -> pd.DataFrame:
         """The rows without a graph as they stand in the table, with the number of the data row and the reason."""
@@ -85,25 +97,63 @@ def read_molecules(
 
 
 def split_molecules(molecules: LabelledMolecules, split: str, seed: int) -> Split:
-    """Split by scaffold, at random (copies of a molecule on one side), or by a column of the table.
+    """Split molecules into train, valid and test; copies of a molecule stay on one side unless the table says so.
+
+    Args:
+        molecules: rows without a molecule are left out.
+        split: ``scaffold``; ``scaffold_balanced`` (chemprop's); ``random``; ``butina`` (whole clusters of similar
+            molecules); ``time:COLUMN`` (train on the oldest); ``file:PATH`` (such as the ``split.csv`` of a trained
+            model); ``ogb`` (the official one, of molecules that were read for it); or the name of a column that
+            holds train, valid and test.
+        seed: of scaffold_balanced, random and butina.
 
     Raises:
-        InputError: no such column, or a part without molecules.
+        InputError: no such split, column or file, or what is in it is no split; a part without molecules.
     """
-    usable = [error is None for error in molecules.graphs.errors]
-    keys = {"scaffold": murcko_scaffold, "random": canonical_smiles}
-    if split not in keys:
-        if split not in molecules.columns:
-            raise InputError(f"split {split!r} is neither scaffold, random, nor a column of {molecules.source}")
-        index = molecules.columns.index(split)
-        values = [cells[index] if use else "" for cells, use in zip(molecules.cells, usable, strict=True)]
-        return column_split(values, split)
-    of_row = [keys[split](text) if use else None for text, use in zip(molecules.smiles, usable, strict=True)]
-    result = scaffold_split(of_row) if split == "scaffold" else random_split(of_row, seed)
-    empty = [name for name, rows in result.parts().items() if len(rows) == 0]
-    if empty:
+    errors = molecules.graphs.errors
+    smiles = [text if error is None else None for text, error in zip(molecules.smiles, errors, strict=True)]
+    method, _, name = split.partition(":")
+    if split == "scaffold":
+        result = scaffold_split(_of_each(smiles, murcko_scaffold))
+    elif split == "scaffold_balanced":
+        flat_scaffold = partial(murcko_scaffold, include_chirality=False)
+        result = balanced_scaffold_split(_of_each(smiles, flat_scaffold), seed)
+    elif split == "random":
+        result = random_split(_of_each(smiles, canonical_smiles), seed)
+    elif split == "butina":
+        result = balanced_scaffold_split(butina_clusters(smiles), seed)
+    elif method == "time" and name:
+        result = time_split(_cells(molecules, name), name)
+    elif method == "file" and name:
+        result = read_split(Path(name), smiles)
+    elif split == "ogb" and molecules.official_split is not None:
+        result = molecules.official_split
+    elif split in molecules.columns:
+        result = column_split(_cells(molecules, split), split)
+    else:
         raise InputError(
-            f"{molecules.source} has too few molecules ({sum(usable)}) for a {split} split: "
-            f"no {' and no '.join(empty)} rows; name a split column instead"
+            f"split {split!r} is neither scaffold, random, nor a column of {molecules.source}; "
+            "the others are scaffold_balanced, butina, time:COLUMN and file:PATH"
+        )
+    empty = [part for part, rows in result.parts().items() if len(rows) == 0]
+    if empty:
+        usable = len(smiles) - smiles.count(None)
+        raise InputError(
+            f"{molecules.source} has too few molecules ({usable}) for a {split} split: "
+            f"no {' and no '.join(empty)} rows when what belongs together stays together; name a split column instead"
         )
     return result
+
+
+def _of_each(smiles: Sequence[str | None], function: Callable[[str], str]) -> list[str | None]:
+    return [None if text is None else function(text) for text in smiles]
+
+
+def _cells(molecules: LabelledMolecules, column: str) -> list[str]:
+    """The cells of a column, blank in rows without a molecule."""
+    if column not in molecules.columns:
+        found = ", ".join(repr(name) for name in molecules.columns)
+        raise InputError(f"{molecules.source} has no column {column!r} to split by; its columns are {found}")
+    index = molecules.columns.index(column)
+    errors = molecules.graphs.errors
+    return [cells[index] if error is None else "" for cells, error in zip(molecules.cells, errors, strict=True)]

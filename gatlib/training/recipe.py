@@ -16,7 +16,10 @@ class Recipe(Architecture):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str | None = Field(None, description="name of a data set card; None for the user's own file")
-    split: str = Field("scaffold", description="scaffold, random, or the name of a column")
+    split: str = Field(
+        "scaffold",
+        description="scaffold, scaffold_balanced, random, butina, time:COLUMN, file:PATH, or the name of a column",
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of the molecules and the dropout")
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gatlib.data.cards import TaskType, load_card
+from gatlib.data.cards import DatasetCard, TaskType, load_card
 from gatlib.data.files import dataset_file
 from gatlib.errors import InputError
 from gatlib.training.fit import Trained, fit
@@ -11,15 +11,37 @@ from gatlib.training.molecules import LabelledMolecules, read_molecules, split_m
 from gatlib.training.recipe import Recipe
 
 
-def read_dataset(name: str, data_dir: Path | None = None) -> LabelledMolecules:
-    """The molecules of a data set card.
+def read_dataset(name: str, data_dir: Path | None = None, split: str = "scaffold") -> LabelledMolecules:
+    """The molecules of a data set card; for the split ``ogb`` with OGB's own graphs and their official split.
 
     Raises:
-        InputError: no such card, or its file is missing and cannot be downloaded, or is another file.
+        InputError: no such card, or its file is missing and cannot be downloaded, or is another file; the split
+            ``ogb`` of a set that OGB does not have.
     """
     card = load_card(name)
+    if split == "ogb":
+        return _read_ogb(card, data_dir)
     path = dataset_file(card, data_dir)
     return read_molecules(str(path), card.targets, card.task_type, card.smiles_column)
+
+
+def _read_ogb(card: DatasetCard, data_dir: Path | None) -> LabelledMolecules:
+    if card.ogb is None:
+        raise InputError(f"the card of {card.name} names no data set of OGB: take another split than 'ogb'")
+    from gatlib.data.ogb import load_ogb
+
+    found = load_ogb(card.ogb, data_dir)
+    return LabelledMolecules(
+        source=card.ogb,
+        columns=["smiles"],
+        cells=[[text] for text in found.smiles],
+        smiles=found.smiles,
+        tasks=found.tasks,
+        task_type=card.task_type,
+        targets=found.targets,
+        graphs=found.graphs,
+        official_split=found.split,
+    )
 
 
 def train_dataset(recipe: Recipe, folder: Path, data_dir: Path | None = None, progress: bool = False) -> Trained:
@@ -31,7 +53,7 @@ def train_dataset(recipe: Recipe, folder: Path, data_dir: Path | None = None, pr
     if recipe.dataset is None:
         raise InputError("the recipe names no dataset: add a line 'dataset: tox21', or give a table with -i")
     card = load_card(recipe.dataset)
-    molecules = read_dataset(recipe.dataset, data_dir)
+    molecules = read_dataset(recipe.dataset, data_dir, recipe.split)
     split = split_molecules(molecules, recipe.split, recipe.seed)
     return fit(molecules, split, recipe, folder, name=recipe.dataset, unit=card.unit, progress=progress)
 

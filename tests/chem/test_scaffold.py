@@ -15,11 +15,17 @@ from gatlib.chem import InvalidMolecule, canonical_smiles, murcko_scaffold
         "a salt": ("[Na+].[O-]C(=O)c1ccccc1", "c1ccccc1"),
         "a single atom": ("[Na+]", ""),
         "a carbonyl on the ring": ("CN1CCCC1=O", "O=C1CCCN1"),
+        "map numbers": ("[CH3:1][c:2]1[cH:3]cccc1", "c1ccccc1"),
     }.values(),
     ids=lambda value: value or "none",
 )
 def test_the_scaffold_is_the_rings_and_what_joins_them(smiles: str, scaffold: str) -> None:
     assert murcko_scaffold(smiles) == scaffold
+
+
+def test_chirality_can_be_left_out() -> None:
+    both = {murcko_scaffold(f"C[C@H]1CC[{tag}H](c2ccccc2)O1", include_chirality=False) for tag in ("C@", "C@@")}
+    assert both == {"c1ccc(C2CCCO2)cc1"}
 
 
 def test_spellings_of_one_molecule_have_one_canonical_smiles_and_scaffold() -> None:

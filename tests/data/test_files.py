@@ -70,6 +70,22 @@ def test_a_file_with_other_bytes_is_refused(card: DatasetCard, tmp_path: Path) -
         dataset_file(card, tmp_path)
 
 
+def test_a_source_that_is_packed_is_kept_packed(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    (folder / "tiny.csv.gz").write_bytes(gzip.compress(CONTENT))
+    card = card_of(f"{address}.gz")
+    path = dataset_file(card, tmp_path)
+    assert path == tmp_path / f"{card.file}.gz" == find_file(card, tmp_path)
+    assert gzip.decompress(path.read_bytes()) == CONTENT
+
+
+def test_a_packed_source_of_other_bytes_is_refused(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    (folder / "tiny.csv.gz").write_bytes(gzip.compress(CONTENT + b"more"))
+    with pytest.raises(InputError, match=r"tiny\.csv\.gz is not the tiny file of its card"):
+        dataset_file(card_of(f"{address}.gz"), tmp_path)
+
+
 def test_a_packed_file_that_was_cut_off_is_refused(card: DatasetCard, tmp_path: Path) -> None:
     path = tmp_path / f"{card.file}.gz"
     path.parent.mkdir()

@@ -1,0 +1,51 @@
+"""``gatlib experiment``: list, run, table."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gatlib.cli.options import DataDir
+
+app = typer.Typer(help="Run the experiments of this repository.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Option(help="Folder of the experiments.")]
+EXPERIMENTS = Path("experiments")
+
+
+@app.command("list")
+def list_(folder: Folder = EXPERIMENTS) -> None:
+    """List the experiments and how many runs each has."""
+    from gatlib.cli.commands import experiments_command
+
+    experiments_command(folder)
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="Name of an experiment.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="recipe, gat, gatv2, transformer, gps, rf, gb or chemprop; repeat for several.  [default: recipe, rf]",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.", min=1)] = 5,
+    split: Annotated[str | None, typer.Option(help="Another split than the recipe's.")] = None,
+    runs_dir: Annotated[Path, typer.Option(help="Folder for the trained models.")] = Path("runs"),
+    folder: Folder = EXPERIMENTS,
+    data_dir: DataDir = None,
+) -> None:
+    """Run models on a data set, on identical splits; what results.csv has already is not run again."""
+    from gatlib.cli.commands import experiment_command
+
+    experiment_command(folder, name, model or ["recipe", "rf"], seeds, split, runs_dir, data_dir)
+
+
+@app.command()
+def table(folder: Folder = EXPERIMENTS) -> None:
+    """Make README.md of the experiments, and their pictures, from the results."""
+    from gatlib.cli.commands import experiment_tables_command
+
+    experiment_tables_command(folder)

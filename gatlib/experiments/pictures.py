@@ -1,0 +1,111 @@
+"""Pictures of runs: curves of the test predictions, and the seeds of all models as dots."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+from gatlib.data.cards import TaskType
+
+_BINS = 10  # of a calibration curve
+_MOST_LABELS = 12  # tasks with a colour and a name of their own
+
+
+def draw_test_predictions(predictions: Path, tasks: list[str], task_type: TaskType) -> Path:
+    """Draw what a run's ``test_predictions.csv`` shows, into ``test.png`` beside it.
+
+    Classes: ROC, precision-recall and calibration curves of every task. Values: predicted against measured.
+    """
+    table, picture = pd.read_csv(predictions), predictions.with_name("test.png")
+    if task_type == "classification":
+        figure = Figure(figsize=(13, 4.4), layout="constrained")
+        _draw_curves(figure, table, tasks)
+    else:
+        figure = Figure(figsize=(4.6 * min(len(tasks), 3), 4.4 * -(-len(tasks) // 3)), layout="constrained")
+        _draw_parity(figure, table, tasks)
+    figure.savefig(picture, dpi=120)
+    return picture
+
+
+def draw_seeds(results: pd.DataFrame, metric: str, title: str, picture: Path) -> None:
+    """A row of dots for each model and split, a dot for each seed, with their mean."""
+    test = results[(results["part"] == "test") & (results["metric"] == metric)].dropna(subset=["value"])
+    groups: list[tuple[Any, pd.DataFrame]] = [
+        (key, runs) for key, runs in test.groupby(["split", "model", "recipe"], sort=False)
+    ]
+    if not groups:
+        return
+    figure = Figure(figsize=(8, 1.1 + 0.42 * len(groups)), layout="constrained")
+    axes = figure.subplots()
+    for place, (_, runs) in enumerate(groups):
+        axes.plot(runs["value"], [place] * len(runs), "o", color="tab:blue", alpha=0.5, markersize=6)
+        axes.plot([runs["value"].mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
+    axes.set_yticks(range(len(groups)), [" · ".join(str(part)[:20] for part in group) for group, _ in groups])
+    axes.invert_yaxis()
+    axes.set(xlabel=f"test {metric.replace('_', '-').upper()}; a dot for each seed, a line for the mean", title=title)
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(picture, dpi=120)
+
+
+def _draw_curves(figure: Figure, table: pd.DataFrame, tasks: list[str]) -> None:
+    roc, precision, calibration = figure.subplots(1, 3)
+    for place, task in enumerate(tasks):
+        known = table[task].notna()
+        truth, score = table.loc[known, task].to_numpy(), table.loc[known, f"{task}_pred"].to_numpy()
+        if len(np.unique(truth)) < 2:
+            continue  # there is nothing to rank
+        few = len(tasks) <= _MOST_LABELS
+        style = {"color": f"C{place % 10}" if few else "0.6", "linewidth": 1.2 if few else 0.6}
+        style["linestyle"] = "-" if place < 10 else "--"
+        false, true, _ = roc_curve(truth, score)
+        roc.plot(false, true, label=f"{task} {roc_auc_score(truth, score):.2f}" if few else None, **style)
+        share, recall, _ = precision_recall_curve(truth, score)
+        label = f"{task} {average_precision_score(truth, score):.2f} ({truth.mean():.2f} positive)" if few else None
+        precision.plot(recall, share, label=label, **style)
+    labels, found = table[tasks].to_numpy(), table[[f"{task}_pred" for task in tasks]].to_numpy()
+    _draw_calibration(calibration, labels[~np.isnan(labels)], found[~np.isnan(labels)])
+    roc.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC, with the area")
+    precision.set(xlabel="recall", ylabel="precision", title="Precision and recall, with the average precision")
+    for axes in (roc, precision):
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(fontsize=6)
+    for axes in (roc, precision, calibration):
+        axes.grid(alpha=0.3)
+
+
+def _draw_calibration(axes: Axes, truth: NDArray[np.float64], found: NDArray[np.float64]) -> None:
+    """Of all tasks together: how often what was predicted with some probability was so."""
+    bins = np.clip((found * _BINS).astype(int), 0, _BINS - 1)
+    filled = [number for number in range(_BINS) if (bins == number).any()]
+    predicted = [found[bins == number].mean() for number in filled]
+    observed = [truth[bins == number].mean() for number in filled]
+    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    axes.plot(predicted, observed, "o-", color="tab:blue")
+    for x, y, number in zip(predicted, observed, filled, strict=True):
+        axes.annotate(f"{(bins == number).sum():,}", (x, y), fontsize=6, xytext=(4, -8), textcoords="offset points")
+    axes.set(
+        xlabel="predicted probability", ylabel="share that was positive", title="Calibration of all tasks, with counts"
+    )
+
+
+def _draw_parity(figure: Figure, table: pd.DataFrame, tasks: list[str]) -> None:
+    rows = -(-len(tasks) // 3)
+    every = figure.subplots(rows, min(len(tasks), 3), squeeze=False).flat
+    for axes, task in zip(every, tasks, strict=False):
+        known = table[task].notna()
+        truth, found = table.loc[known, task].to_numpy(), table.loc[known, f"{task}_pred"].to_numpy()
+        ends = [min(truth.min(), found.min()), max(truth.max(), found.max())]
+        axes.plot(ends, ends, color="0.8", linewidth=1)
+        axes.plot(truth, found, "o", markersize=3, alpha=0.5)
+        error = float(np.sqrt(np.mean((truth - found) ** 2)))
+        axes.set(xlabel="measured", ylabel="predicted", title=f"{task}\nRMSE {error:.3f}, {len(truth)} molecules")
+        axes.title.set_fontsize(9)
+        axes.grid(alpha=0.3)
+    for axes in list(every):
+        axes.set_visible(False)

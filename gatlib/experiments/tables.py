@@ -1,0 +1,98 @@
+"""The tables of ``experiments/README.md``, made from the ``results.csv`` files."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from gatlib.data.cards import load_card
+from gatlib.data.files import atomic_path
+from gatlib.errors import InputError
+from gatlib.experiments.experiment import experiment_names, load_experiment
+from gatlib.experiments.pictures import draw_seeds
+from gatlib.experiments.results import read_results
+from gatlib.metrics import HIGHER_IS_BETTER, METRICS
+
+METRIC_NAMES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+PUBLISHED = ("model", "split", "metric", "value", "std", "source")
+INTRODUCTION = """# Experiments
+
+One folder per question: `recipe.yaml` holds the settings, `results.csv` takes a row per run, part of the split and
+metric (commit, seed, split, versions), `published.csv` holds the figures of others, `LOG.md` says what was tried and
+what did not help. `gatlib experiment run NAME` runs them, `gatlib experiment table` makes this page. The benchmarks
+have a page of their own, [speed](speed/README.md), and so have the checks of the
+[lecture notes](lecture/README.md) and the [sequences](sequence/README.md).
+
+Figures are means over tasks, ± the standard deviation over seeds. Settings were chosen on valid; test was used once
+per run.
+"""
+
+
+def write_tables(root: Path) -> Path:
+    """Write ``README.md`` below ``root``, and ``seeds.png`` for each experiment that has results.
+
+    Raises:
+        InputError: a recipe or a table that cannot be read.
+    """
+    sections = [INTRODUCTION]
+    for name in experiment_names(root):
+        experiment = load_experiment(root, name)
+        results = read_results(experiment.results)
+        if results.empty:
+            continue
+        card = load_card(experiment.dataset)
+        metric = card.metric
+        draw_seeds(results, metric, card.title, experiment.folder / "seeds.png")
+        table = results_table(results, read_published(experiment.folder / "published.csv"), metric)
+        sections.append(f"## {name}\n\n{card.title}.\n\n{table}\n![seeds]({name}/seeds.png)\n")
+    with atomic_path(root / "README.md") as path:
+        path.write_text("\n".join(sections), encoding="utf-8")
+    return root / "README.md"
+
+
+def read_published(path: Path) -> pd.DataFrame:
+    """Figures of others, from ``published.csv``: model, split, metric, value, std, source.
+
+    Raises:
+        InputError: another table.
+    """
+    if not path.exists():
+        return pd.DataFrame(columns=list(PUBLISHED))
+    table = pd.read_csv(path)
+    if list(table.columns) != list(PUBLISHED):
+        raise InputError(f"{path} must have the columns {', '.join(PUBLISHED)}; found {', '.join(table.columns)}")
+    return table
+
+
+def results_table(results: pd.DataFrame, published: pd.DataFrame, metric: str) -> str:
+    """Markdown: a row for each model, settings and split; then the figures of others."""
+    others = [name for names in METRICS.values() if metric in names for name in names if name != metric]
+    columns = [("test", metric), ("valid", metric), *(("test", name) for name in others)]
+    header = ["model", "settings", "split", "seeds", *(f"{part} {METRIC_NAMES[name]}" for part, name in columns)]
+    lines = [[*header, "seconds per run", "of CPU time"]]
+    for split, of_split in results.groupby("split", sort=False):
+        rows = []
+        for (model, recipe), runs in of_split.groupby(["model", "recipe"], sort=False):
+            cells = [_mean_and_std(runs, part, name) for part, name in columns]
+            first = runs.groupby("seed")[["seconds", "cpu_seconds"]].first().mean()
+            costs = ["" if pd.isna(value) else f"{value:.0f}" for value in first]
+            rows.append([str(model), str(recipe), str(split), str(runs["seed"].nunique()), *cells, *costs])
+        lines += sorted(rows, key=lambda row: row[4], reverse=metric in HIGHER_IS_BETTER)
+        of_others = published[(published["split"] == split) & (published["metric"] == metric)]
+        for row in of_others.to_dict("records"):
+            value = f"{row['value']:.4g}" + ("" if pd.isna(row["std"]) else f" ± {row['std']:.2g}")
+            lines.append([row["model"], f"published: {row['source']}", str(split), "", value])
+    return markdown(lines)
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """A table whose first line is the header; short lines are filled."""
+    width = len(lines[0])
+    rows = [f"| {' | '.join([*line, *[''] * (width - len(line))])} |" for line in lines]
+    return "\n".join([rows[0], "|---" * width + "|", *rows[1:]]) + "\n"
+
+
+def _mean_and_std(runs: pd.DataFrame, part: str, metric: str) -> str:
+    values = runs.loc[(runs["part"] == part) & (runs["metric"] == metric), "value"].dropna()
+    if values.empty:
+        return ""
+    return f"{values.mean():.4f}" if len(values) == 1 else f"{values.mean():.4f} ± {values.std():.4f}"

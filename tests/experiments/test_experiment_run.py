@@ -1,0 +1,201 @@
+"""Experiments on a little table: what is run once is not run again, and every model leaves the same files."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from gatlib.errors import InputError
+from gatlib.experiments import run as run_module
+from gatlib.experiments.baselines import gradient_boosting_predictions, random_forest_predictions, rdkit_descriptors
+from gatlib.experiments.chemprop import chemprop_predictions, find_chemprop
+from gatlib.experiments.experiment import (
+    Experiment,
+    experiment_names,
+    load_experiment,
+    network_name,
+    recipe_id,
+    recipe_of,
+)
+from gatlib.experiments.results import read_results
+from gatlib.experiments.run import run_experiment
+from gatlib.metrics import metrics_per_task
+from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
+from gatlib.training.recipe import Recipe
+
+TASKS = ["ring", "nitrogen"]
+
+
+@pytest.fixture
+def molecules(table_file: Path) -> LabelledMolecules:
+    return read_molecules(str(table_file), TASKS, "classification")
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, tiny_recipe: Recipe) -> Experiment:
+    folder = tmp_path / "experiments" / "little"
+    folder.mkdir(parents=True)
+    settings = tiny_recipe.model_dump(exclude_defaults=True) | {"dataset": "tox21"}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
+    return load_experiment(folder.parent, "little")
+
+
+def test_a_run_leaves_its_files_and_is_not_repeated(
+    experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "read_dataset", lambda name, data_dir, split: molecules)
+    said: list[str] = []
+
+    def run(models: list[str], seeds: list[int]) -> pd.DataFrame:
+        said.clear()
+        run_experiment(experiment, models, seeds, None, tmp_path / "runs", None, said.append)
+        return read_results(experiment.results)
+
+    first = run(["recipe", "rf"], [0])
+    assert set(first["model"]) == {"gatv2", "random forest"}
+    assert set(first["part"]) == {"valid", "test"}
+    assert first["value"].between(0, 1).all()
+    assert (first[["seconds", "cpu_seconds"]] > 0).all(axis=None)
+    assert sum(line.startswith("leakage: 0 of ") for line in said) == 1  # one split, whatever the model
+    both = run(["recipe", "rf", "gb"], [0, 1])
+    pd.testing.assert_frame_equal(both.head(len(first)), first)
+    assert len(both.groupby(["model", "seed"])) == 6
+    assert sum("done before" in line for line in said) == 2
+    assert run(["recipe", "rf"], [0, 1]).equals(both)
+    assert said == [line for line in said if "done before" in line]
+
+    folders = sorted(path for path in (tmp_path / "runs" / "little").glob("*/seed*"))
+    assert len(folders) == 6
+    splits = []
+    for folder in folders:
+        assert (folder / "test.png").stat().st_size > 10_000
+        predictions = pd.read_csv(folder / "test_predictions.csv")
+        splits.append(pd.read_csv(folder / "split.csv"))
+        expected = splits[-1].loc[splits[-1]["split"] == "test", "row"]
+        assert predictions["row"].tolist() == expected.tolist()
+    # Drawn by the seed, and the same for every model.
+    assert all(split.equals(splits[int(folder.name[-1])]) for split, folder in zip(splits, folders, strict=True))
+
+
+def test_figures_are_those_of_the_predictions(
+    experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "read_dataset", lambda name, data_dir, split: molecules)
+    run_experiment(experiment, ["rf"], [0], None, tmp_path / "runs", None, lambda line: None)
+    (file,) = (tmp_path / "runs").rglob("test_predictions.csv")
+    table, results = pd.read_csv(file), read_results(experiment.results)
+    found = results[(results["part"] == "test") & (results["metric"] == "roc_auc")]["value"].item()
+    predictions = table[[f"{task}_pred" for task in TASKS]].to_numpy()
+    expected = metrics_per_task(table[TASKS].to_numpy(), predictions, TASKS, "classification")["roc_auc"].mean()
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("predict", [random_forest_predictions, gradient_boosting_predictions])
+def test_baselines_learn_what_the_fingerprint_shows(predict, molecules: LabelledMolecules) -> None:
+    split = split_molecules(molecules, "random", 0)
+    predictions = predict(molecules, split, 0)
+    scores = metrics_per_task(molecules.targets[split.test], predictions["test"], TASKS, "classification")
+    # Of `ring` a third is known: too little for boosting, which wants 20 molecules in a leaf.
+    assert scores.set_index("task")["roc_auc"]["nitrogen"] > 0.9
+    assert all(((values >= 0) & (values <= 1)).all() for values in predictions.values())
+
+
+@pytest.mark.parametrize("predict", [random_forest_predictions, gradient_boosting_predictions])
+def test_baselines_of_values(predict, table_file: Path) -> None:
+    molecules = read_molecules(str(table_file), ["size"], "regression")
+    split = split_molecules(molecules, "random", 0)
+    predictions = predict(molecules, split, 0)["test"]
+    assert np.corrcoef(predictions[:, 0], molecules.targets[split.test, 0])[0, 1] > 0.5
+
+
+def test_a_task_with_one_class_in_train_is_that_class(molecules: LabelledMolecules) -> None:
+    split = split_molecules(molecules, "random", 0)
+    molecules.targets[split.train, 0] = 1.0
+    molecules.targets[split.train, 1] = np.nan
+    predictions = random_forest_predictions(molecules, split, 0)["test"]
+    assert (predictions[:, 0] == 1).all()
+    assert (predictions[:, 1] == 0).all()
+
+
+def test_descriptors_are_numbers_where_there_is_a_molecule(molecules: LabelledMolecules) -> None:
+    descriptors = rdkit_descriptors(molecules)
+    lacking = np.array([error is not None for error in molecules.graphs.errors])
+    assert np.isnan(descriptors[lacking]).all()
+    assert np.isfinite(descriptors[~lacking]).mean() > 0.95
+
+
+FAKE_CHEMPROP = """#!{python}
+import sys, pathlib, pandas as pd
+arguments = sys.argv[1:]
+value = lambda name: arguments[arguments.index(name) + 1]
+if "fails" in str(pathlib.Path.cwd()):
+    sys.exit("it is broken")
+if arguments[0] == "train":
+    table = pd.read_csv(value("-i"))
+    assert set(table["split"]) == {{"train", "val", "test"}} and not table["smiles"].isna().any()
+    (pathlib.Path(value("-o")) / "model_0").mkdir(parents=True)
+    (pathlib.Path(value("-o")) / "model_0" / "best.pt").touch()
+else:
+    table = pd.read_csv(value("-i"))
+    table["ring"], table["nitrogen"] = table["smiles"].str.len() / 100, 0.5
+    table.to_csv(value("-o"), index=False)
+"""
+
+
+@pytest.fixture
+def chemprop_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command with chemprop's arguments, to see what it is given and what is made of its answer."""
+    command = tmp_path / "bin" / "chemprop"
+    command.parent.mkdir()
+    command.write_text(FAKE_CHEMPROP.format(python=sys.executable))
+    command.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: str(command))
+
+
+@pytest.mark.usefixtures("chemprop_stand_in")
+def test_chemprop_gets_our_split_and_its_rows_stay_in_order(molecules: LabelledMolecules, tmp_path: Path) -> None:
+    split = split_molecules(molecules, "random", 0)
+    predictions = chemprop_predictions(molecules, split, 0, tmp_path / "run")
+    for part, rows in (("valid", split.valid), ("test", split.test)):
+        lengths = [len(molecules.smiles[row]) / 100 for row in rows]
+        np.testing.assert_allclose(predictions[part], np.column_stack([lengths, np.full(len(rows), 0.5)]))
+
+
+@pytest.mark.usefixtures("chemprop_stand_in")
+def test_an_error_of_chemprop_is_one_sentence(molecules: LabelledMolecules, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"chemprop train ended with an error, see .*: \['it is broken'\]"):
+        chemprop_predictions(molecules, split_molecules(molecules, "random", 0), 0, tmp_path / "fails")
+
+
+def test_without_chemprop_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    with pytest.raises(InputError, match=r"pip install 'gatlib\[bench\]'"):
+        find_chemprop()
+
+
+def test_models_are_changes_of_the_recipe(experiment: Experiment) -> None:
+    names = {
+        model: network_name(recipe_of(experiment, model, None, 0)) for model in ("recipe", "gat", "transformer", "gps")
+    }
+    assert names == {"recipe": "gatv2", "gat": "gat", "transformer": "transformer", "gps": "gps (gatv2)"}
+    assert recipe_of(experiment, "gps", "scaffold", 3).split == "scaffold"
+
+
+def test_an_identity_knows_settings_alone(experiment: Experiment) -> None:
+    recipe = experiment.recipe
+    same = recipe.model_copy(update={"seed": 7, "split": "scaffold", "dataset": None})
+    assert recipe_id(same) == recipe_id(recipe)
+    assert recipe_id(recipe.model_copy(update={"heads": 4})) != recipe_id(recipe)
+
+
+def test_what_there_is_not_is_named(experiment: Experiment, tmp_path: Path) -> None:
+    root = experiment.folder.parent
+    with pytest.raises(InputError, match=r"no experiment 'big' in .*; there are: little"):
+        load_experiment(root, "big")
+    with pytest.raises(InputError, match="there is no folder"):
+        experiment_names(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="no model 'gcn'; there are: recipe, gat"):
+        run_experiment(experiment, ["gcn"], [0], None, tmp_path, None, print)
