@@ -139,6 +139,24 @@ def train_command(
         _out.print(f"{training.rejected} rows set aside, see {where}", style="yellow", soft_wrap=True, markup=False)
 
 
+def tune_command(recipe_file: Path, folder: Path, trials: int, minutes: float | None, data_dir: Path | None) -> None:
+    """``gatlib tune``: the data set of a recipe, its settings searched."""
+    from gatlib.training.recipe import load_recipe
+
+    recipe = load_recipe(recipe_file)
+    if recipe.dataset is None:
+        raise InputError(f"recipe {recipe_file} names no data set: add a line 'dataset: tox21'")
+
+    from gatlib.training.train import read_dataset
+    from gatlib.training.tune import tune
+
+    def say(line: str) -> None:
+        _out.print(line, soft_wrap=True, markup=False)
+
+    tune(recipe, read_dataset(recipe.dataset, data_dir, recipe.split), folder, trials, minutes, say)
+    say(f"best recipe: {folder / 'recipe.yaml'}")
+
+
 def evaluate_command(source: str, model: str, output: Path | None, smiles_column: str | None) -> None:
     """``gatlib evaluate``: metrics of a model on a table."""
     from gatlib.data.files import atomic_path

@@ -84,6 +84,20 @@ def train(
 
 
 @app.command()
+def tune(
+    recipe: Annotated[Path, typer.Option(metavar="YAML", help="What is not searched over, and the first trial.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the search.")],
+    trials: Annotated[int, typer.Option(help="How many, those of earlier runs included.", min=1)] = 50,
+    minutes: Annotated[float | None, typer.Option(help="Begin no trial after so long.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Search for better settings of a recipe by its validation score; a search that was stopped goes on."""
+    from gatlib.cli.commands import tune_command
+
+    tune_command(recipe, output, trials, minutes, data_dir)
+
+
+@app.command()
 def evaluate(
     source: Annotated[
         str, typer.Option("-i", "--input", metavar="FILE", help="Table with SMILES and the model's target columns.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -79,7 +79,7 @@ def _parsed(molecules: LabelledMolecules) -> Iterator[tuple[int, Chem.Mol]]:
     """The rows whose SMILES RDKit reads; sets that come with graphs may have others."""
     for row, error in enumerate(molecules.graphs.errors):
         if error is None:
-            with suppress(InvalidMolecule):
+            with suppress(InvalidMolecule), rdBase.BlockLogs():
                 yield row, parse(molecules.smiles[row])
 
 

@@ -5,6 +5,7 @@ import math
 import platform
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +46,16 @@ class Trained:
     epochs: int
     seconds: float
     leakage: str  # what valid and test share with train
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """What :func:`train_network` gives back."""
+
+    network: GraphAttentionNetwork
+    valid_score: float  # of the best epoch, the first of the metrics
+    epochs: int
+    seconds: float
 
 
 def check_output_folder(folder: Path) -> None:
@@ -90,8 +101,8 @@ def fit(
         InputError: the folder cannot take the model, or holds an unfinished run of another recipe or data set; there
             is nothing to learn from or to choose an epoch by; the training diverged.
     """
-    _check_labels(molecules, split)
-    scale = _target_scale(molecules, split)
+    check_labels(molecules, split)
+    scale = target_scale(molecules, split)
     check_output_folder(folder)
     state = folder / _STATE
     _same_run(state / "run.json", {"recipe": recipe.model_dump(), "source": molecules.source, "tasks": molecules.tasks})
@@ -100,7 +111,9 @@ def fit(
         # Bytes that are not UTF-8 leave as they came; see gatlib.data.tables.
         rejected.to_csv(folder / "rejected.csv", index=False, errors="surrogateescape")
 
-    network, epochs, seconds = _train(molecules, split, recipe, scale, folder, progress)
+    bars = [RichProgressBar(leave=False)] if progress else []
+    trained = train_network(molecules, split, recipe, scale, folder, bars)
+    network = trained.network
 
     parts = {"valid": split.valid, "test": split.test}
     values = {part: predict_rows(network, molecules, rows, scale) for part, rows in parts.items()}
@@ -140,7 +153,7 @@ def fit(
     write_model_card(folder, description)
     shutil.rmtree(state)
     leakage = describe_leakage(leakage_report(molecules.smiles, split, molecules.targets))
-    return Trained(folder, description, metrics, epochs, seconds, leakage)
+    return Trained(folder, description, metrics, trained.epochs, trained.seconds, leakage)
 
 
 def predict_rows(
@@ -165,7 +178,7 @@ def _same_run(path: Path, settings: dict[str, object]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _check_labels(molecules: LabelledMolecules, split: Split) -> None:
+def check_labels(molecules: LabelledMolecules, split: Split) -> None:
     """Refuse labels from which nothing can be learned, or no epoch chosen."""
     lacking = "both classes of any target" if molecules.task_type == "classification" else "a label"
     for part, rows in (("training", split.train), ("validation", split.valid)):
@@ -178,7 +191,7 @@ def _check_labels(molecules: LabelledMolecules, split: Split) -> None:
             )
 
 
-def _target_scale(molecules: LabelledMolecules, split: Split) -> Scale:
+def target_scale(molecules: LabelledMolecules, split: Split) -> Scale:
     """Values are learned with mean 0 and standard deviation 1 over the training rows, classes as they are."""
     tasks = len(molecules.tasks)
     if molecules.task_type == "classification":
@@ -191,10 +204,21 @@ def _target_scale(molecules: LabelledMolecules, split: Split) -> Scale:
     return Scale(np.nanmean(known, axis=0), np.where(std > 0, std, 1.0))
 
 
-def _train(
-    molecules: LabelledMolecules, split: Split, recipe: Recipe, scale: Scale, folder: Path, progress: bool
-) -> tuple[GraphAttentionNetwork, int, float]:
-    """The network with the weights of its best validation epoch, the epochs and the seconds it took."""
+def train_network(
+    molecules: LabelledMolecules,
+    split: Split,
+    recipe: Recipe,
+    scale: Scale,
+    folder: Path,
+    extra_callbacks: Sequence[lightning.Callback] = (),
+) -> TrainedNetwork:
+    """Train on train, with the weights of the best epoch on valid in the end; test is not looked at.
+
+    An unfinished run in ``folder`` is taken up where it stopped.
+
+    Raises:
+        InputError: the training diverged.
+    """
     torch.manual_seed(recipe.seed)
     atom_dims, bond_dims = feature_dims()
     network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
@@ -210,9 +234,8 @@ def _train(
     )
     last = ModelCheckpoint(state, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     stop = EarlyStopping(module.monitored, mode=best.mode, patience=recipe.patience, check_finite=False)
-    callbacks: list[lightning.Callback] = [stop, EpochLog(folder / "training_log.csv"), best, last]
-    if progress:
-        callbacks.append(RichProgressBar(leave=False))
+    callbacks = [stop, EpochLog(folder / "training_log.csv"), best, last, *extra_callbacks]
+    shows_progress = any(isinstance(callback, RichProgressBar) for callback in extra_callbacks)
     unfinished = state / "last.ckpt"
     started = time.perf_counter()
     with quiet_lightning():
@@ -221,7 +244,7 @@ def _train(
             gradient_clip_val=1.0,
             callbacks=callbacks,
             logger=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=shows_progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
@@ -242,7 +265,7 @@ def _train(
         raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
     weights = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     module.load_state_dict(weights)
-    return network.cpu(), trainer.current_epoch, seconds
+    return TrainedNetwork(network.cpu(), float(best.best_model_score), trainer.current_epoch, seconds)
 
 
 def _nested(metrics: pd.DataFrame, task_type: TaskType) -> dict[str, dict[str, dict[str, float | None]]]:
