@@ -129,37 +129,20 @@ def _copy_transposed(source, at, row, count, channels, scale, padded, zero, targ
 
 
 @inlined
-def _products(like, rows, wide, transposed, padded, channels, result):
-    """Of each of the four rows with every column of a transposed matrix."""
-    for j in range(0, padded, width(like)):
-        first, second, third, fourth = like, like, like, like
-        for c in range(channels):
-            column = load(transposed, c * padded + j, like)
-            first = first + splat(rows[c], like) * column
-            second = second + splat(rows[wide + c], like) * column
-            third = third + splat(rows[2 * wide + c], like) * column
-            fourth = fourth + splat(rows[3 * wide + c], like) * column
-        store(result, j, first)
-        store(result, padded + j, second)
-        store(result, 2 * padded + j, third)
-        store(result, 3 * padded + j, fourth)
-
-
-@inlined
-def _weighted_sums(like, weights, padded, count, rows, wide, result):
-    """Of rows [count, wide], for each of the four rows of weights."""
-    for c in range(0, wide, width(like)):
+def _products(like, rows, row_size, count, matrix, matrix_size, result):
+    """Of four rows, the first `count` numbers of each, with a matrix [count, matrix_size]."""
+    for c in range(0, matrix_size, width(like)):
         first, second, third, fourth = like, like, like, like
         for j in range(count):
-            row = load(rows, j * wide + c, like)
-            first = first + splat(weights[j], like) * row
-            second = second + splat(weights[padded + j], like) * row
-            third = third + splat(weights[2 * padded + j], like) * row
-            fourth = fourth + splat(weights[3 * padded + j], like) * row
+            row = load(matrix, j * matrix_size + c, like)
+            first = first + splat(rows[j], like) * row
+            second = second + splat(rows[row_size + j], like) * row
+            third = third + splat(rows[2 * row_size + j], like) * row
+            fourth = fourth + splat(rows[3 * row_size + j], like) * row
         store(result, c, first)
-        store(result, wide + c, second)
-        store(result, 2 * wide + c, third)
-        store(result, 3 * wide + c, fourth)
+        store(result, matrix_size + c, second)
+        store(result, 2 * matrix_size + c, third)
+        store(result, 3 * matrix_size + c, fourth)
 
 
 @inlined
@@ -210,7 +193,7 @@ def _forward_kernel(lanes: int) -> Callable[..., None]:
             for i in range(0, count, ROWS):
                 rows = min(ROWS, count - i)  # the others hold what a block before left, and are not read
                 _copy(table, at + i * row, row, rows, channels, one, wide, zero, queries)
-                _products(like, queries, wide, keys, padded, channels, weights)
+                _products(like, queries, wide, channels, keys, padded, weights)
                 _close_gap(weights, padded, count, sizes.lowest)
                 for r in range(rows):
                     peaks = splat(sizes.lowest, like)
@@ -224,7 +207,7 @@ def _forward_kernel(lanes: int) -> Callable[..., None]:
                     sums_r = total(summed)
                     shares[r] = one / sums_r
                     lse[(begin + i + r) * heads + h] = peak + np.log(sums_r)
-                _weighted_sums(like_channels, weights, padded, count, values, wide, sums)
+                _products(like_channels, weights, padded, count, values, wide, sums)
                 for r in range(rows):
                     target = (begin + i + r) * row_out + h * channels
                     for c in range(channels):
@@ -268,8 +251,8 @@ def _backward_kernel(lanes: int) -> Callable[..., None]:
                 rows = min(ROWS, count - i)
                 _copy(table, at + i * row, row, rows, channels, one, wide, zero, queries)
                 _copy(grad_out, at_out + i * row_out, row_out, rows, channels, one, wide, zero, outer)
-                _products(like, queries, wide, keys_t, padded, channels, weights)
-                _products(like, outer, wide, values_t, padded, channels, grads)
+                _products(like, queries, wide, channels, keys_t, padded, weights)
+                _products(like, outer, wide, channels, values_t, padded, grads)
                 for r in range(rows):
                     lse_row = splat(lse[(begin + i + r) * heads + h], like)
                     for j in range(r * padded, (r + 1) * padded, NODE_LANES):
@@ -288,7 +271,7 @@ def _backward_kernel(lanes: int) -> Callable[..., None]:
                 for c in range(rows * wide, ROWS * wide):
                     queries[c] = zero
                     outer[c] = zero
-                _weighted_sums(like_channels, grads, padded, count, keys, wide, sums)
+                _products(like_channels, grads, padded, count, keys, wide, sums)
                 for r in range(rows):
                     for c in range(channels):
                         grad[at + (i + r) * row + c] = scale * sums[r * wide + c]
