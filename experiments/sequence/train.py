@@ -288,7 +288,7 @@ def drop_rows_after(step: int, log: Path) -> None:
 
 
 def append_results(path: Path, table: pd.DataFrame, recipe: Recipe, minutes: float) -> None:
-    """Add the rows of a finished run, in the columns of every experiment and `n`."""
+    """Add the rows of a finished run, in the columns of every experiment but for the CPU time, and `n`."""
     settings = recipe.model_dump_json(exclude={"seed"})
     rows = table.assign(
         date=dt.date.today().isoformat(),
@@ -302,7 +302,8 @@ def append_results(path: Path, table: pd.DataFrame, recipe: Recipe, minutes: flo
         device=f"{os.cpu_count()} CPU cores",
         versions=" ".join(f"{package}={version}" for package, version in library_versions().items()),
     )
-    rows[[*COLUMNS, "n"]].to_csv(path, mode="a", header=not path.exists(), index=False)
+    columns = [name for name in COLUMNS if name != "cpu_seconds"]
+    rows[[*columns, "n"]].to_csv(path, mode="a", header=not path.exists(), index=False)
 
 
 if __name__ == "__main__":
