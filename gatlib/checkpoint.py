@@ -20,8 +20,6 @@ from gatlib.models import Architecture, GraphAttentionNetwork
 FORMAT_VERSION: Final = 1
 FEATURIZATION: Final = "ogb-v1"  # OGB's 9 atom and 3 bond features; a change of them is a new name
 
-_BUNDLED = Path(__file__).parent / "bundled"
-
 
 class TrainingSummary(BaseModel):
     """What the model was trained on: the chemistry that it has seen."""
@@ -68,27 +66,6 @@ class ModelDescription(BaseModel):
         """The network, with untrained weights."""
         atom_dims, bond_dims = feature_dims()
         return GraphAttentionNetwork(self.architecture, atom_dims, bond_dims, len(self.tasks))
-
-
-def bundled_models() -> list[str]:
-    """Names of the models that come with the package."""
-    return sorted(path.parent.name for path in _BUNDLED.glob("*/model.json"))
-
-
-def model_folder(model: str | Path) -> Path:
-    """The folder of a bundled name or of a path.
-
-    Raises:
-        InputError: when it is neither.
-    """
-    if str(model) in bundled_models():
-        return _BUNDLED / str(model)
-    if Path(model).is_dir():
-        return Path(model)
-    raise InputError(
-        f"there is no model {str(model)!r}: name a folder written by 'gatlib train' or a bundled model "
-        f"({', '.join(bundled_models())})"
-    )
 
 
 def save_model(folder: Path, network: GraphAttentionNetwork, **fields: Any) -> ModelDescription:
@@ -153,6 +130,11 @@ def load_model(folder: Path) -> tuple[GraphAttentionNetwork, ModelDescription]:
     try:
         network.load_state_dict(safetensors.torch.load(weights))
     except (RuntimeError, safetensors.SafetensorError):
+        if description.architecture.side_features in ("descriptors", "both"):
+            raise InputError(
+                f"the weights {path} do not fit: RDKit's descriptors differ between its versions, and the model was "
+                f"trained with RDKit {description.versions.get('rdkit', 'of an unknown version')}"
+            ) from None
         raise InputError(
             f"the weights {path} do not fit the architecture in model.json: copy the folder again"
         ) from None

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from gatlib.chem import featurize
 from gatlib.data.tables import open_table, target_values
 from gatlib.errors import InputError
 from gatlib.metrics import metrics_with_mean
@@ -42,7 +41,7 @@ def evaluate_file(predictor: Predictor, source: str, smiles_column: str | None =
             [row.cells for row in rows], table, tasks, description.task_type, one_class_allowed=True
         )
         smiles = [row.cells[table.smiles_index] for row in rows]
-    predictions = predictor.predict_graphs(featurize(smiles))
+    predictions = predictor.predict_graphs(predictor.featurize(smiles))
     scored = np.array([error is None for error in predictions.errors])
     scored &= np.array([row.problem is None for row in rows])
     columns = [description.tasks.index(task) for task in tasks]

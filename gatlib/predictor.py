@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from gatlib.checkpoint import ModelDescription, load_model, model_folder
+from gatlib.checkpoint import ModelDescription, load_model
 from gatlib.chem import MoleculeGraphs, featurize
 from gatlib.data.batches import GraphBatches
+from gatlib.model_folder import model_folder
 from gatlib.models import GraphAttentionNetwork
 
 DEFAULT_MODEL = "tox21"
@@ -65,16 +66,20 @@ class Predictor:
             else empty.
         """
         inputs = [smiles] if isinstance(smiles, str) else list(smiles)
-        predictions = self.predict_graphs(featurize(inputs))
+        predictions = self.predict_graphs(self.featurize(inputs))
         table = pd.DataFrame({"smiles": pd.Series(inputs, dtype=object)})
         for column, values in zip(self.columns, predictions.values.T, strict=True):
             table[column] = values
         table["error"] = [error or "" for error in predictions.errors]
         return table
 
+    def featurize(self, smiles: Iterable[object]) -> MoleculeGraphs:
+        """The graphs of SMILES as this model wants them, with its side features."""
+        return featurize(smiles, self.description.architecture.side_features)
+
     @torch.inference_mode()
     def predict_graphs(self, graphs: MoleculeGraphs) -> Predictions:
-        """Predict from graphs that are already featurised."""
+        """Predict from graphs that are already featurised, see :meth:`featurize`."""
         values = np.full((len(graphs), len(self.description.tasks)), np.nan, dtype=np.float32)
         rows = np.flatnonzero([error is None for error in graphs.errors])
         batches = GraphBatches(graphs, rows)

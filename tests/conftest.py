@@ -77,6 +77,15 @@ def classification_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factor
 
 
 @pytest.fixture(scope="session")
+def side_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained model with the tasks `ring` and `nitrogen` and with both kinds of side features."""
+    folder = tmp_path_factory.mktemp("models") / "side"
+    recipe = tiny_recipe.model_copy(update={"side_features": "both"})
+    train_table(str(table_file), ["ring", "nitrogen"], "classification", recipe, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def regression_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained model with the task `size`, with layer normalisation and without jumping knowledge."""
     folder = tmp_path_factory.mktemp("models") / "values"

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from gatlib.checkpoint import bundled_models, model_folder, read_description
+from gatlib.checkpoint import read_description
 from gatlib.metrics import mean_metrics, metrics_per_task
+from gatlib.model_folder import bundled_models, model_folder
 from gatlib.predictor import DEFAULT_MODEL, Predictor
 
 ETHINYLESTRADIOL = "C[C@]12CC[C@H]3[C@@H](CCc4cc(O)ccc34)[C@@H]1CC[C@@]2(O)C#C"

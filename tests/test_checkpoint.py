@@ -143,3 +143,9 @@ def test_a_model_is_a_folder_or_a_bundled_name(folder: Path) -> None:
     assert all(read_description(model_folder(name)) for name in bundled_models())
     with pytest.raises(InputError, match="there is no model 'nothing'"):
         model_folder("nothing")
+
+
+def test_descriptors_of_another_rdkit_are_named(side_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatlib.models.graph_attention_network.num_side_features", lambda kind: 2048 + 7)
+    with pytest.raises(InputError, match=r"descriptors differ between its versions, .* trained with RDKit \d"):
+        load_model(side_folder)

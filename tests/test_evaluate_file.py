@@ -58,3 +58,9 @@ def test_one_class_has_no_ranking_and_is_no_error(predictor: Predictor, tmp_path
 def test_a_table_without_labels_is_refused(text: str, reason: str, predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=reason):
         evaluate_file(predictor, write(tmp_path, text))
+
+
+def test_a_model_with_side_features_gets_them(side_folder: Path, table_file: Path) -> None:
+    evaluation = evaluate_file(Predictor.load(side_folder), str(table_file))
+    assert (evaluation.rows, evaluation.errors) == (65, 2)
+    assert evaluation.metrics["roc_auc"].between(0, 1).all()

@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from gatlib.data import featurized
 from gatlib.data.featurized import open_featurized
 from gatlib.errors import InputError
+from gatlib.model_folder import side_features_of
 from gatlib.predict_file import default_output, free_names, predict_file, write_predictions
 from gatlib.predictor import Predictor
 
@@ -180,3 +183,20 @@ def test_bad_input_and_output_paths_write_nothing(predictor: Predictor, tmp_path
 )
 def test_the_default_output_is_named_after_the_input(source: str, output: str) -> None:
     assert default_output(source) == output
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_side_features_from_a_file_are_those_from_python(workers: int, side_folder: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(side_folder)
+    smiles = ["CCO", "C1", "c1ccccc1O", "*C", "[Na+].[Cl-]"]
+    source, output = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("\n".join(["smiles", *smiles]))
+    if workers:
+        wanted = side_features_of(side_folder)
+        assert wanted == "both"
+        with open_featurized(str(source), workers=workers, side_features=wanted) as table:
+            write_predictions(predictor, table, str(output))
+    else:
+        predict_file(predictor, str(source), str(output))
+    expected = predictor.predict(smiles)[predictor.columns]
+    np.testing.assert_allclose(pd.read_csv(output)[predictor.columns], expected, rtol=1e-4)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gatlib
+from gatlib.chem import featurize
 from gatlib.errors import InputError
 from gatlib.predictor import Predictor
 
@@ -97,3 +98,18 @@ def test_the_package_offers_the_predictor(classification_folder: Path) -> None:
     assert gatlib.Predictor.load(str(classification_folder)).description.name == "classes"
     with pytest.raises(InputError, match="there is no model 'none'"):
         gatlib.Predictor.load("none")
+
+
+def test_side_features_of_one_molecule_do_not_depend_on_its_company(side_folder: Path) -> None:
+    predictor = Predictor.load(side_folder)
+    together = predictor.predict([*NOTHING, *SMILES])
+    assert together["error"].ne("").tolist() == [True] * len(NOTHING) + [False] * len(SMILES)
+    values = together[predictor.columns].to_numpy()[len(NOTHING) :]
+    assert np.isfinite(values).all()  # of "*" RDKit has no partial charges
+    alone = [predictor.predict(smiles).loc[0, predictor.columns].tolist() for smiles in SMILES]
+    np.testing.assert_allclose(values, alone, atol=1e-6, rtol=0)
+
+
+def test_graphs_without_the_side_features_are_refused(side_folder: Path) -> None:
+    with pytest.raises(ValueError, match="featurise with side_features='both'"):
+        Predictor.load(side_folder).predict_graphs(featurize(["CCO"]))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from gatlib.chem.serialized import (
     read_slow,
     serialize,
 )
+
+#: What a network may be given beside the graph; see :func:`gatlib.chem.side_features.side_features`.
+SideFeatures = Literal["none", "morgan", "descriptors", "both"]
 
 #: The limits of what is accepted as one molecule. The longest SMILES of MoleculeNet has 492 heavy atoms.
 MAX_ATOMS = 1_000
@@ -44,6 +48,7 @@ class MoleculeGraphs:
         - ``edge_attr``: ``[edges, 3]`` uint8, OGB's bond features
         - ``atom_ptr``, ``edge_ptr``: ``[inputs + 1]`` int64, where each input's atoms and edges begin
         - ``errors``: one entry per input: None, or the reason why that input has no atoms here
+        - ``side``: ``[inputs, F]`` float32, features of each whole molecule; F is 0 unless they were asked for
     """
 
     x: NDArray[np.uint8]
@@ -52,6 +57,7 @@ class MoleculeGraphs:
     atom_ptr: NDArray[np.int64]
     edge_ptr: NDArray[np.int64]
     errors: list[str | None]
+    side: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.errors)
@@ -104,11 +110,20 @@ def _why_refused(smiles: str) -> str:
     return f"not a valid molecule: {problems[0].Message()}" if problems else "not a valid molecule"
 
 
-def featurize(smiles: Iterable[object]) -> MoleculeGraphs:
+def featurize(smiles: Iterable[object], side_features: SideFeatures = "none") -> MoleculeGraphs:
     """Featurise many SMILES; what has no graph keeps its place, with the reason in ``errors``.
 
     Features are OGB's: equal to ``ogb.utils.smiles2graph`` for every molecule that RDKit accepts.
+
+    Args:
+        smiles: any number of them.
+        side_features: what to compute of each whole molecule as well, for ``side``.
     """
+    if side_features != "none":
+        from gatlib.chem.side_features import side_features as compute  # it parses with this module
+
+        smiles = list(smiles)
+        return replace(featurize(smiles), side=compute(smiles, side_features))
     errors: list[str | None] = []
     raw: list[RawFeatures] = []
     items = iter(smiles)
@@ -164,6 +179,7 @@ def _assemble(raw: Sequence[RawFeatures], errors: list[str | None]) -> MoleculeG
         atom_ptr=atom_ptr,
         edge_ptr=2 * bond_ptr,
         errors=errors,
+        side=np.zeros((len(errors), 0), dtype=np.float32),
     )
 
 

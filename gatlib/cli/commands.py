@@ -52,13 +52,14 @@ def _predict_words(smiles: Sequence[str], output: str | None, model: str) -> Non
 
 def _predict_file(source: str, output: str | None, model: str, smiles_column: str | None) -> None:
     from gatlib.data.featurized import open_featurized
+    from gatlib.model_folder import side_features_of
     from gatlib.predict_file import STDOUT, default_output, write_predictions
 
     target = output or default_output(source)
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with (
         Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as progress,
-        open_featurized(source, smiles_column) as table,
+        open_featurized(source, smiles_column, side_features=side_features_of(model)) as table,
     ):
         bar = progress.add_task("", total=None)
         from gatlib.predictor import Predictor  # takes seconds, in which the table is being featurised
@@ -175,8 +176,9 @@ def evaluate_command(source: str, model: str, output: Path | None, smiles_column
 
 def models_command() -> None:
     """``gatlib models``: what is bundled, with the figures of its card."""
-    from gatlib.checkpoint import bundled_models, model_folder, read_description
+    from gatlib.checkpoint import read_description
     from gatlib.metrics import METRICS
+    from gatlib.model_folder import bundled_models, model_folder
 
     rows = []
     for name in bundled_models():

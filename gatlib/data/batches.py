@@ -25,7 +25,8 @@ class GraphBatches(Dataset[Data]):
 
     Shapes of a batch of B graphs with N atoms and E edges:
         ``x`` ``[N, 9]`` and ``edge_attr`` ``[E, 3]`` int64; ``edge_index`` ``[2, E]`` int64; ``batch`` ``[N]`` int64;
-        ``y`` ``[B, tasks]`` float32.
+        ``y`` ``[B, tasks]`` float32, where there are targets; ``side`` ``[B, F]`` float32, where the graphs have side
+        features.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class GraphBatches(Dataset[Data]):
             batch=_long(np.repeat(np.arange(len(rows)), atoms_per_graph)),
             num_graphs=len(rows),
         )
+        if graphs.side.shape[1]:
+            data.side = torch.from_numpy(graphs.side[rows])
         if self.targets is not None:
             data.y = torch.from_numpy(self.targets[rows].astype(np.float32))
         return data

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from multiprocessing import get_context
 from typing import TypeVar
 
-from gatlib.chem import MoleculeGraphs, featurize
+from gatlib.chem import MoleculeGraphs, SideFeatures, featurize
 from gatlib.data.tables import Row, open_table
 
 Chunk = TypeVar("Chunk")
@@ -30,7 +30,10 @@ class FeaturizedTable:
 
 @contextmanager
 def open_featurized(
-    source: str, smiles_column: str | None = None, workers: int | None = None
+    source: str,
+    smiles_column: str | None = None,
+    workers: int | None = None,
+    side_features: SideFeatures = "none",
 ) -> Iterator[FeaturizedTable]:
     """Open a table and begin to featurise it.
 
@@ -40,6 +43,7 @@ def open_featurized(
         workers: processes that featurise beside this one, from the moment the table is open; 0: none; None: as many as
             there are spare cores, for tables where they pay. They are started afresh, so a script that asks for
             them needs its ``if __name__ == "__main__"``.
+        side_features: see :func:`gatlib.chem.featurize`.
 
     Raises:
         InputError: see :func:`~gatlib.data.tables.open_table`.
@@ -53,17 +57,20 @@ def open_featurized(
         def smiles_of(rows: list[Row]) -> list[str]:
             return [row.cells[table.smiles_index] for row in rows]
 
-        with featurize_chunks(chain(first, chunks), smiles_of, workers) as featurized:
+        with featurize_chunks(chain(first, chunks), smiles_of, workers, side_features) as featurized:
             yield FeaturizedTable(table.columns, featurized)
 
 
 @contextmanager
 def featurize_chunks(
-    chunks: Iterable[Chunk], smiles_of: Callable[[Chunk], Sequence[object]], workers: int
+    chunks: Iterable[Chunk],
+    smiles_of: Callable[[Chunk], Sequence[object]],
+    workers: int,
+    side_features: SideFeatures = "none",
 ) -> Iterator[Iterator[tuple[Chunk, MoleculeGraphs]]]:
     """Each chunk with its graphs, in order, from ``workers`` processes that begin at once (0: from this one)."""
     if workers == 0:
-        yield ((chunk, featurize(smiles_of(chunk))) for chunk in chunks)
+        yield ((chunk, featurize(smiles_of(chunk), side_features)) for chunk in chunks)
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
@@ -72,7 +79,7 @@ def featurize_chunks(
 
         def submit(count: int) -> None:
             for chunk in islice(todo, count):
-                waiting.append((chunk, pool.submit(featurize, smiles_of(chunk))))
+                waiting.append((chunk, pool.submit(featurize, smiles_of(chunk), side_features)))
 
         def results() -> Iterator[tuple[Chunk, MoleculeGraphs]]:
             while waiting:

@@ -125,4 +125,5 @@ def _graphs(dataset: object) -> MoleculeGraphs:
         atom_ptr=slices["x"].numpy(),
         edge_ptr=slices["edge_index"].numpy(),
         errors=[None] * (len(slices["x"]) - 1),
+        side=np.zeros((len(slices["x"]) - 1, 0), dtype=np.float32),
     )

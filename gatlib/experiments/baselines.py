@@ -1,14 +1,11 @@
 """The baselines to beat: forests and boosted trees on fingerprints and descriptors."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem, rdBase
-from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -16,15 +13,13 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 
-from gatlib.chem import InvalidMolecule, parse
+from gatlib.chem.fingerprints import NUM_BITS, RADIUS
+from gatlib.chem.side_features import morgan_counts, rdkit_descriptors
 from gatlib.data.cards import TaskType
 from gatlib.data.splits import Split
 from gatlib.training.molecules import LabelledMolecules
 
-RADIUS, NUM_BITS, NUM_TREES = 2, 2048, 100
-#: Above it a descriptor is cut off: single molecules reach 1e40 (Ipc).
-LARGEST_DESCRIPTOR = 1e6
-
+NUM_TREES = 100
 FOREST = f"Morgan counts radius {RADIUS}, {NUM_BITS} bits, {NUM_TREES} trees"
 BOOSTING = f"Morgan counts radius {RADIUS}, {NUM_BITS} bits, and RDKit descriptors; histogram boosting"
 
@@ -36,7 +31,10 @@ def random_forest_predictions(molecules: LabelledMolecules, split: Split, seed: 
     is_class = molecules.task_type == "classification"
     forest = RandomForestClassifier if is_class else RandomForestRegressor
     return _per_task(
-        molecules, split, morgan_counts(molecules), lambda: forest(NUM_TREES, n_jobs=-1, random_state=seed)
+        molecules,
+        split,
+        morgan_counts(_known_smiles(molecules)),
+        lambda: forest(NUM_TREES, n_jobs=-1, random_state=seed),
     )
 
 
@@ -47,40 +45,17 @@ def gradient_boosting_predictions(molecules: LabelledMolecules, split: Split, se
     """
     is_class = molecules.task_type == "classification"
     boosting = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
-    counts = morgan_counts(molecules)
+    smiles = _known_smiles(molecules)
+    counts = morgan_counts(smiles)
     often = (counts[split.train] > 0).sum(axis=0) >= min(10, len(split.train))
-    features = np.hstack([counts[:, often].astype(np.float32), rdkit_descriptors(molecules)])
+    features = np.hstack([counts[:, often].astype(np.float32), rdkit_descriptors(smiles)])
     return _per_task(molecules, split, features, lambda: boosting(random_state=seed, learning_rate=0.05, max_iter=150))
 
 
-def morgan_counts(molecules: LabelledMolecules) -> NDArray[np.uint16]:
-    """Counts of circular substructures, ``[rows, 2048]``; zeros for rows without a molecule.
-
-    Source: Rogers and Hahn, "Extended-connectivity fingerprints", J. Chem. Inf. Model. 2010.
-    """
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=NUM_BITS)
-    counts = np.zeros((len(molecules.smiles), NUM_BITS), dtype=np.uint16)
-    for row, molecule in _parsed(molecules):
-        counts[row] = generator.GetCountFingerprintAsNumPy(molecule)
-    return counts
-
-
-def rdkit_descriptors(molecules: LabelledMolecules) -> NDArray[np.float32]:
-    """RDKit's 2D descriptors, ``[rows, descriptors]``; NaN where RDKit has none, and for rows without a molecule."""
-    names = [name for name, _ in Descriptors.descList]
-    values = np.full((len(molecules.smiles), len(names)), np.nan)
-    for row, molecule in _parsed(molecules):
-        found = Descriptors.CalcMolDescriptors(molecule, missingVal=np.nan, silent=True)
-        values[row] = [found[name] for name in names]
-    return np.clip(values, -LARGEST_DESCRIPTOR, LARGEST_DESCRIPTOR).astype(np.float32)
-
-
-def _parsed(molecules: LabelledMolecules) -> Iterator[tuple[int, Chem.Mol]]:
-    """The rows whose SMILES RDKit reads; sets that come with graphs may have others."""
-    for row, error in enumerate(molecules.graphs.errors):
-        if error is None:
-            with suppress(InvalidMolecule), rdBase.BlockLogs():
-                yield row, parse(molecules.smiles[row])
+def _known_smiles(molecules: LabelledMolecules) -> list[str | None]:
+    """None for rows that are set aside; sets that come with graphs may have others that RDKit does not read."""
+    errors = molecules.graphs.errors
+    return [text if error is None else None for text, error in zip(molecules.smiles, errors, strict=True)]
 
 
 def _per_task(

@@ -94,6 +94,7 @@ def run_experiment(
         if model in BASELINES:
             scores = _run_baseline(model, molecules, rows, recipe.seed, folder)
         else:
+            molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
             scores = _run_network(experiment, molecules, rows, recipe, folder)
         if recipe.split == "ogb":
             scores["test"] |= _ogb_score(experiment, molecules, folder / "test_predictions.csv")

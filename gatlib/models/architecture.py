@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gatlib.chem import SideFeatures
+
 ConvName = Literal["gat", "gatv2", "transformer"]
 Attention = Literal["edges", "full", "both", "interleaved"]
 Tokens = Literal["nodes", "edges"]
@@ -46,6 +48,11 @@ class Architecture(BaseModel):
     )
     pooling: Pooling = "mean_max"
     jumping_knowledge: bool = Field(True, description="pool the atoms after every block, not after the last alone")
+    side_features: SideFeatures = Field(
+        "none",
+        description="what the readout sees beside the graph: counts of circular substructures (Morgan, radius 2, "
+        "2048 bits), RDKit's descriptors, or both",
+    )
     norm: Norm = "batch"
     norm_first: bool = Field(True, description="normalise what goes into each part of a block, or each sum")
     gated: bool = Field(False, description="let each node turn down what it hears")

@@ -1,12 +1,16 @@
 """A graph attention network for molecules: one prediction per graph."""
 
+import warnings
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 
+from gatlib.chem.side_features import num_side_features
 from gatlib.models.architecture import Architecture
 from gatlib.nn import GATConv, GATv2Conv, TransformerConv
 from gatlib.nn.edge_set import adjacent_edges
@@ -33,6 +37,36 @@ class FeatureEmbedding(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.embedding(features + self.offsets)
+
+
+class SideInput(nn.Module):
+    """One learned vector from the side features of each molecule: ``[B, features]`` to ``[B, channels]``.
+
+    They are standardised by the mean and standard deviation of the training molecules, which are kept with the
+    weights, and cut off at 5 standard deviations; NaN stands for the mean.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, num_features: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("std", torch.ones(num_features))
+        self.layers = nn.Sequential(nn.Linear(num_features, channels), nn.LayerNorm(channels), nn.GELU())
+
+    def standardize_by(self, side: NDArray[np.float32]) -> None:
+        """Take mean and standard deviation from these molecules, ``[molecules, features]``."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # features that are NaN for all of them
+            mean = np.nan_to_num(np.nanmean(side, axis=0, dtype=np.float64))
+            std = np.nan_to_num(np.nanstd(side, axis=0, dtype=np.float64))
+        std = np.where(std > 1e-6 * np.abs(mean), std, 1.0)  # the same for all, but for rounding
+        self.mean.copy_(torch.from_numpy(mean))
+        self.std.copy_(torch.from_numpy(std))
+
+    def forward(self, side: Tensor) -> Tensor:
+        return self.layers(((side - self.mean) / self.std).clamp(-5, 5).nan_to_num(0.0))
 
 
 class GraphAttentionNetwork(nn.Module):
@@ -76,6 +110,10 @@ class GraphAttentionNetwork(nn.Module):
         self.norms = nn.ModuleList(_norm(settings)(channels) for _ in range(num_pooled))
         self.poolings = nn.ModuleList(_learned_pooling(settings) for _ in range(num_pooled))
         pooled = num_pooled * (2 * channels if settings.pooling == "mean_max" else channels)
+        # Beside it, what is known of the whole molecule.
+        num_side = num_side_features(settings.side_features)
+        self.side = SideInput(num_side, channels) if num_side else None
+        pooled += channels if num_side else 0
         self.embedding = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(pooled, channels), nn.GELU(), nn.Dropout(settings.dropout)
         )
@@ -91,13 +129,22 @@ class GraphAttentionNetwork(nn.Module):
 
         Args:
             data: a batch with ``x`` ``[N, 9]`` and ``edge_attr`` ``[E, 3]`` int64, ``edge_index`` ``[2, E]``,
-                ``batch`` ``[N]`` and ``num_graphs``.
+                ``batch`` ``[N]`` and ``num_graphs``; with side features ``side`` ``[graphs, F]`` too.
+
+        Raises:
+            ValueError: the batch lacks the side features of this network.
         """
+        if self.side is not None and ("side" not in data or data.side.size(1) != len(self.side.mean)):
+            raise ValueError(
+                f"this network wants side features: featurise with side_features={self.settings.side_features!r}"
+            )
         states, batch = self.states(data)
         pooled = [
             self._pool(norm(h, batch) if isinstance(norm, pyg.GraphNorm) else norm(h), pooling, batch, data.num_graphs)
             for norm, pooling, h in zip(self.norms, self.poolings, states[-len(self.norms) :], strict=True)
         ]
+        if self.side is not None:
+            pooled.append(self.side(data.side))
         return self.embedding(torch.cat(pooled, dim=1))
 
     def states(self, data: Data) -> tuple[list[Tensor], Tensor]:

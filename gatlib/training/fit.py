@@ -104,6 +104,7 @@ def fit(
     check_labels(molecules, split)
     scale = target_scale(molecules, split)
     check_output_folder(folder)
+    molecules = molecules.with_side_features(recipe.side_features)
     state = folder / _STATE
     _same_run(state / "run.json", {"recipe": recipe.model_dump(), "source": molecules.source, "tasks": molecules.tasks})
     rejected = molecules.rejected()
@@ -222,6 +223,9 @@ def train_network(
     torch.manual_seed(recipe.seed)
     atom_dims, bond_dims = feature_dims()
     network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
+    molecules = molecules.with_side_features(recipe.side_features)
+    if network.side is not None:
+        network.side.standardize_by(molecules.graphs.side[split.train])
     module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale)
     state = folder / _STATE
     score = METRICS[molecules.task_type][0]

@@ -6,6 +6,11 @@ from gatlib.checkpoint import ModelDescription
 from gatlib.data.cards import DatasetCard, card_names, load_card
 from gatlib.metrics import METRICS
 
+_SIDE_FEATURES = {
+    "morgan": "counts of circular substructures (Morgan, radius 2, 2048 bits)",
+    "descriptors": "RDKit's descriptors",
+    "both": "counts of circular substructures (Morgan, radius 2, 2048 bits) and RDKit's descriptors",
+}
 _METRIC_NAMES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 
 
@@ -25,6 +30,11 @@ def write_model_card(folder: Path, description: ModelDescription) -> None:
         *([f"- **Data licence:** {card.licence}", f"- **Cite:** {card.citation}"] if card else []),
         f"- **Network:** {settings.num_layers} blocks of edge attention "
         f"({settings.conv}), {settings.hidden_channels} channels, {settings.heads} heads",
+        *(
+            [f"- **Beside the graph:** {_SIDE_FEATURES[settings.side_features]}"]
+            if settings.side_features != "none"
+            else []
+        ),
         f"- **Made with:** {', '.join(f'{package} {version}' for package, version in description.versions.items())}",
         "",
         "## How good it is",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gatlib.chem import MoleculeGraphs, canonical_smiles, featurize, murcko_scaffold, ogb_element
+from gatlib.chem import MoleculeGraphs, SideFeatures, canonical_smiles, featurize, murcko_scaffold, ogb_element
 from gatlib.chem.clusters import butina_clusters
+from gatlib.chem.side_features import num_side_features, side_features
 from gatlib.data.cards import TaskType
 from gatlib.data.split_file import read_split
 from gatlib.data.splits import (
@@ -56,6 +57,12 @@ class LabelledMolecules:
             atoms = self.graphs.x[self.graphs.atom_ptr[row] : self.graphs.atom_ptr[row + 1], 0]
             counts.update(ogb_element(int(index)) for index in np.unique(atoms))
         return dict(counts.most_common())
+
+    def with_side_features(self, kind: SideFeatures) -> "LabelledMolecules":
+        """The same molecules with these side features; those that are there already are not computed again."""
+        if self.graphs.side.shape[1] == num_side_features(kind):
+            return self
+        return replace(self, graphs=replace(self.graphs, side=side_features(self.smiles, kind)))
 
 
 def read_molecules(

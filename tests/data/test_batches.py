@@ -50,3 +50,11 @@ def test_batches_by_size_are_consecutive_and_leave_nothing_out(sizes: list[int])
     assert [position for batch in batches for position in batch.tolist()] == list(range(len(sizes)))
     assert all(len(batch) > 0 for batch in batches)
     assert all(sum(sizes[position] for position in batch) < 20 or len(batch) <= 2 for batch in batches)
+
+
+def test_side_features_follow_their_rows() -> None:
+    graphs = featurize(SMILES, "descriptors")
+    batch = GraphBatches(graphs, VALID)[np.array([3, 0])]
+    assert batch.side.dtype == torch.float32
+    np.testing.assert_array_equal(batch.side.numpy(), graphs.side[[4, 0]])
+    assert "side" not in GraphBatches(featurize(SMILES), VALID)[np.array([3, 0])]

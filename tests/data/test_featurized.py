@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gatlib.chem.side_features import side_features
 from gatlib.data import featurized
 from gatlib.data.featurized import featurize_chunks, open_featurized
 
@@ -40,3 +42,11 @@ def test_a_short_table_is_featurised_in_this_process(tmp_path: Path, monkeypatch
     assert opened.columns == ["smiles", "name"]
     assert [row.cells[1] for row in rows] == ["ethane", "bad"]
     assert graphs.errors == [None, "not a valid SMILES"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_side_features_come_with_their_chunks(workers: int) -> None:
+    chunks = [["CCO", "C1"], ["c1ccccc1"]]
+    with featurize_chunks(chunks, lambda chunk: chunk, workers, "both") as results:
+        for chunk, graphs in results:
+            np.testing.assert_array_equal(graphs.side, side_features(chunk, "both"))

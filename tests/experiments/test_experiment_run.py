@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from gatlib.chem.side_features import rdkit_descriptors
 from gatlib.errors import InputError
 from gatlib.experiments import run as run_module
-from gatlib.experiments.baselines import gradient_boosting_predictions, random_forest_predictions, rdkit_descriptors
+from gatlib.experiments.baselines import gradient_boosting_predictions, random_forest_predictions
 from gatlib.experiments.chemprop import chemprop_predictions, find_chemprop
 from gatlib.experiments.experiment import (
     Experiment,
@@ -121,7 +122,7 @@ def test_a_task_with_one_class_in_train_is_that_class(molecules: LabelledMolecul
 
 
 def test_descriptors_are_numbers_where_there_is_a_molecule(molecules: LabelledMolecules) -> None:
-    descriptors = rdkit_descriptors(molecules)
+    descriptors = rdkit_descriptors(molecules.smiles)
     lacking = np.array([error is not None for error in molecules.graphs.errors])
     assert np.isnan(descriptors[lacking]).all()
     assert np.isfinite(descriptors[~lacking]).mean() > 0.95

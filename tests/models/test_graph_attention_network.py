@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from torch_geometric.data import Batch, Data
 
+from gatlib.chem.side_features import num_side_features
 from gatlib.models import Architecture, GraphAttentionNetwork
+from gatlib.models.graph_attention_network import SideInput
 
 ATOMS, BONDS, TASKS = (5, 3), (4, 2), 3
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -119,3 +122,52 @@ def test_interleaved_blocks_begin_with_the_edges() -> None:
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Architecture(**settings)
+
+
+def with_side(data: Data, seed: int) -> Data:
+    side = torch.randn(1, num_side_features("both"), generator=torch.Generator().manual_seed(seed))
+    return Data(x=data.x, edge_index=data.edge_index, edge_attr=data.edge_attr, side=side)
+
+
+def test_side_features_of_each_molecule_reach_it_alone() -> None:
+    model = network(side_features="both")
+    molecules = [with_side(data, seed) for seed, data in enumerate(MOLECULES)]
+    together = model(Batch.from_data_list(molecules))
+    for i, data in enumerate(molecules):
+        torch.testing.assert_close(model(Batch.from_data_list([data]))[0], together[i], rtol=0, atol=2e-6)
+    others = model(Batch.from_data_list([with_side(molecules[0], 9), *molecules[1:]]))
+    assert (others[0] - together[0]).abs().max() > 1e-3
+    torch.testing.assert_close(others[1:], together[1:], rtol=0, atol=2e-6)
+    model.train()(Batch.from_data_list(molecules)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_without_side_features_there_is_nothing_of_them() -> None:
+    model = network()
+    assert not [name for name in model.state_dict() if name.startswith("side")]
+    given = Batch.from_data_list([with_side(data, 0) for data in MOLECULES])
+    assert torch.equal(model(given), model(Batch.from_data_list(MOLECULES)))
+
+
+@pytest.mark.parametrize(
+    "molecules", [MOLECULES, [Data(**data.to_dict(), side=torch.ones(1, 3)) for data in MOLECULES]]
+)
+def test_a_batch_without_the_side_features_is_refused(molecules: list[Data]) -> None:
+    with pytest.raises(ValueError, match="this network wants side features: featurise with side_features='morgan'"):
+        network(side_features="morgan")(Batch.from_data_list(molecules))
+
+
+def test_side_features_are_standardised_by_hand() -> None:
+    nan = float("nan")
+    module = SideInput(5, 4)
+    #                                  varies, has gaps, the same for all (twice), never known
+    known = np.array([[1, 10, 0.3, 0, nan], [3, nan, 0.3, 0, nan], [5, 30, 0.3, 0, nan]], dtype=np.float32)
+    module.standardize_by(known)
+    torch.testing.assert_close(module.mean, torch.tensor([3, 20, 0.3, 0, 0]))
+    torch.testing.assert_close(module.std, torch.tensor([(8 / 3) ** 0.5, 10, 1, 1, 1]))
+    seen: list[torch.Tensor] = []
+    module.layers.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    out = module(torch.tensor([[3.0, 1e6, 1.3, 0, nan], [nan, -1e6, 0.3, 2, 1]]))
+    torch.testing.assert_close(seen[0], torch.tensor([[0.0, 5, 1, 0, 0], [0, -5, 0, 2, 1]]))
+    assert out.shape == (2, 4)
+    assert out.isfinite().all()

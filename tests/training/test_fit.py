@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gatlib.checkpoint import load_model
 from gatlib.chem import murcko_scaffold
+from gatlib.chem.side_features import num_side_features, side_features
 from gatlib.errors import InputError
 from gatlib.metrics import metrics_with_mean
 from gatlib.predictor import Predictor
@@ -258,3 +260,31 @@ def test_a_data_set_that_is_not_there_leaves_no_folder(tmp_path: Path, monkeypat
     with pytest.raises(InputError, match="there is no data set 'tox99'"):
         train_dataset(Recipe(dataset="tox99"), tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_side_features_are_standardised_by_the_training_rows(side_folder: Path) -> None:
+    network, description = load_model(side_folder)
+    split = pd.read_csv(side_folder / "split.csv", keep_default_na=False)
+    train = side_features(split.loc[split["split"] == "train", "smiles"], "both")
+    assert network.side is not None
+    np.testing.assert_allclose(network.side.mean.numpy(), np.nan_to_num(train.mean(axis=0)), rtol=1e-5, atol=1e-6)
+    std = np.nan_to_num(train.std(axis=0, dtype=np.float64))
+    np.testing.assert_allclose(network.side.std.numpy(), np.where(std > 1e-6, std, 1), rtol=1e-5)
+    assert description.architecture.side_features == "both"
+    assert "Beside the graph" in (side_folder / "README.md").read_text()
+
+
+def test_the_model_with_side_features_in_the_folder_is_the_one_that_was_tested(side_folder: Path) -> None:
+    stored = pd.read_csv(side_folder / "test_predictions.csv")
+    predictor = Predictor.load(side_folder)
+    again = predictor.predict(stored["smiles"])[predictor.columns]
+    np.testing.assert_allclose(again, stored[predictor.columns], rtol=1e-4)
+
+
+def test_side_features_are_computed_once(table_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    molecules = read_molecules(str(table_file), TASKS, "classification")
+    assert molecules.with_side_features("none") is molecules
+    having = molecules.with_side_features("morgan")
+    assert having.graphs.side.shape == (65, num_side_features("morgan"))
+    monkeypatch.setattr("gatlib.training.molecules.side_features", stop)
+    assert having.with_side_features("morgan") is having

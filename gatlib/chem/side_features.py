@@ -1,0 +1,79 @@
+"""What can be said of a whole molecule beside its graph: counts of substructures, and descriptors."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdFingerprintGenerator
+
+from gatlib.chem.fingerprints import NUM_BITS, RADIUS
+from gatlib.chem.graphs import InvalidMolecule, SideFeatures, parse
+
+#: Beyond it a descriptor is cut off: single molecules reach 1e40 (Ipc).
+LARGEST_DESCRIPTOR = 1e6
+
+
+def num_side_features(kind: SideFeatures) -> int:
+    """How many columns :func:`side_features` has; that of descriptors depends on the version of RDKit."""
+    bits = NUM_BITS if kind in ("morgan", "both") else 0
+    return bits + (len(_descriptor_names()) if kind in ("descriptors", "both") else 0)
+
+
+def side_features(smiles: Iterable[object], kind: SideFeatures) -> NDArray[np.float32]:
+    """Features of whole molecules, ``[inputs, num_side_features(kind)]``; zeros where there is no molecule.
+
+    Args:
+        smiles: any number of them.
+        kind: ``none``: no columns; ``morgan``: log(1 + count) of each circular substructure; ``descriptors``: RDKit's,
+            cut off at 1e6, NaN where RDKit has no value; ``both``: the two in this order.
+    """
+    inputs = list(smiles)
+    found = np.zeros((len(inputs), num_side_features(kind)), dtype=np.float32)
+    if kind in ("morgan", "both"):
+        np.log1p(morgan_counts(inputs), out=found[:, :NUM_BITS])
+    if kind in ("descriptors", "both"):
+        values = rdkit_descriptors(inputs)
+        values[np.isnan(values).all(axis=1)] = 0.0  # no molecule: of any that is one, RDKit can count something
+        found[:, found.shape[1] - values.shape[1] :] = values
+    return found
+
+
+def morgan_counts(smiles: Sequence[object]) -> NDArray[np.uint16]:
+    """Counts of circular substructures, ``[inputs, 2048]``; zeros where there is no molecule.
+
+    Source: Rogers and Hahn, "Extended-connectivity fingerprints", J. Chem. Inf. Model. 2010.
+    """
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=NUM_BITS)
+    counts = np.zeros((len(smiles), NUM_BITS), dtype=np.uint16)
+    for row, molecule in _parsed(smiles):
+        counts[row] = generator.GetCountFingerprintAsNumPy(molecule)
+    return counts
+
+
+def rdkit_descriptors(smiles: Sequence[object]) -> NDArray[np.float32]:
+    """RDKit's 2D descriptors, ``[inputs, descriptors]``; NaN where RDKit has none, and where there is no molecule."""
+    from rdkit.Chem import Descriptors
+
+    names = _descriptor_names()
+    values = np.full((len(smiles), len(names)), np.nan)
+    for row, molecule in _parsed(smiles):
+        with rdBase.BlockLogs():
+            found = Descriptors.CalcMolDescriptors(molecule, missingVal=np.nan, silent=True)
+        values[row] = [found[name] for name in names]
+    return np.clip(values, -LARGEST_DESCRIPTOR, LARGEST_DESCRIPTOR).astype(np.float32)
+
+
+@cache
+def _descriptor_names() -> list[str]:
+    from rdkit.Chem import Descriptors  # importing them takes time, and few models want them
+
+    return [name for name, _ in Descriptors.descList]
+
+
+def _parsed(smiles: Sequence[object]) -> Iterator[tuple[int, Chem.Mol]]:
+    for row, text in enumerate(smiles):
+        with suppress(InvalidMolecule):
+            yield row, parse(text)

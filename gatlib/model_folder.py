@@ -1,0 +1,47 @@
+"""Where model folders are, and what must be known of a model before it is loaded."""
+
+import json
+from pathlib import Path
+from typing import get_args
+
+from gatlib.chem import SideFeatures
+from gatlib.errors import InputError
+
+_BUNDLED = Path(__file__).parent / "bundled"
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in _BUNDLED.glob("*/model.json"))
+
+
+def model_folder(model: str | Path) -> Path:
+    """The folder of a bundled name or of a path.
+
+    Raises:
+        InputError: when it is neither.
+    """
+    if str(model) in bundled_models():
+        return _BUNDLED / str(model)
+    if Path(model).is_dir():
+        return Path(model)
+    raise InputError(
+        f"there is no model {str(model)!r}: name a folder written by 'gatlib train' or a bundled model "
+        f"({', '.join(bundled_models())})"
+    )
+
+
+def side_features_of(model: str | Path) -> SideFeatures:
+    """The side features that a model wants, without the seconds that loading it takes.
+
+    Of a description that is not whole: ``"none"``; whoever loads the model is told.
+
+    Raises:
+        InputError: see :func:`model_folder`.
+    """
+    path = model_folder(model) / "model.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["architecture"]["side_features"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "none"
+    return found if found in get_args(SideFeatures) else "none"
