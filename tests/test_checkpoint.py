@@ -13,9 +13,7 @@ import torch
 from gatlib.checkpoint import (
     _content_hash,
     _sha256,
-    bundled_models,
     load_model,
-    model_folder,
     read_description,
     save_model,
 )
@@ -136,13 +134,6 @@ def test_the_description_says_what_the_model_has_learned(classification_folder: 
 def test_the_weights_hold_no_pickle(classification_folder: Path) -> None:
     weights = safetensors.torch.load_file(classification_folder / "model.safetensors")
     assert all(isinstance(value, torch.Tensor) for value in weights.values())
-
-
-def test_a_model_is_a_folder_or_a_bundled_name(folder: Path) -> None:
-    assert model_folder(folder) == folder == model_folder(str(folder))
-    assert all(read_description(model_folder(name)) for name in bundled_models())
-    with pytest.raises(InputError, match="there is no model 'nothing'"):
-        model_folder("nothing")
 
 
 def test_descriptors_of_another_rdkit_are_named(side_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

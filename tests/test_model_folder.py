@@ -1,11 +1,12 @@
-"""What is known of a model before it is loaded."""
+"""Where models are, and what is known of one before it is loaded."""
 
 from pathlib import Path
 
 import pytest
 
+from gatlib.checkpoint import read_description
 from gatlib.errors import InputError
-from gatlib.model_folder import side_features_of
+from gatlib.model_folder import bundled_models, model_folder, side_features_of
 
 
 def test_side_features_are_read_without_loading(side_folder: Path, classification_folder: Path, tmp_path: Path) -> None:
@@ -17,3 +18,10 @@ def test_side_features_are_read_without_loading(side_folder: Path, classificatio
         assert side_features_of(tmp_path) == "none"
     with pytest.raises(InputError, match="there is no model 'none'"):
         side_features_of("none")
+
+
+def test_a_model_is_a_folder_or_a_bundled_name(classification_folder: Path) -> None:
+    assert model_folder(classification_folder) == classification_folder == model_folder(str(classification_folder))
+    assert all(read_description(model_folder(name)) for name in bundled_models())
+    with pytest.raises(InputError, match="there is no model 'nothing'"):
+        model_folder("nothing")
