@@ -45,7 +45,11 @@ def draw_seeds(results: pd.DataFrame, metric: str, title: str, picture: Path) ->
     for place, (_, runs) in enumerate(groups):
         axes.plot(runs["value"], [place] * len(runs), "o", color="tab:blue", alpha=0.5, markersize=6)
         axes.plot([runs["value"].mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
-    axes.set_yticks(range(len(groups)), [" · ".join(str(part)[:20] for part in group) for group, _ in groups])
+    # What a baseline's settings are takes a line; the tables have it.
+    names = [
+        " · ".join([split, model, *([recipe] if len(recipe) == 8 else [])]) for (split, model, recipe), _ in groups
+    ]
+    axes.set_yticks(range(len(groups)), names)
     axes.invert_yaxis()
     axes.set(xlabel=f"test {metric.replace('_', '-').upper()}; a dot for each seed, a line for the mean", title=title)
     axes.grid(axis="x", alpha=0.3)
