@@ -19,6 +19,10 @@ _err = Console(stderr=True, highlight=False)
 _PREVIEW_ROWS = 20
 
 
+def _say(line: str) -> None:
+    _out.print(line, soft_wrap=True, markup=False)
+
+
 def predict_command(
     smiles: Sequence[str], source: str | None, output: str | None, model: str, smiles_column: str | None
 ) -> None:
@@ -125,16 +129,15 @@ def train_command(
     from gatlib.training.train import train_dataset, train_table
 
     if source is None:
-        trained = train_dataset(recipe, output, data_dir, progress=True)
+        trained = train_dataset(recipe, output, data_dir, progress=True, say=_say)
     else:
-        trained = train_table(source, targets, task_type, recipe, output, smiles_column, progress=True)
+        trained = train_table(source, targets, task_type, recipe, output, smiles_column, progress=True, say=_say)
     training = trained.description.training
     _out.print(metrics_table(trained.metrics, f"{training.dataset}, {training.split} split"))
     sizes = ", ".join(f"{count:,} {part}" for part, count in training.molecules.items())
     _out.print(
         f"{sizes}; {trained.epochs} epochs in {trained.seconds:.0f} s; model in {output}", soft_wrap=True, markup=False
     )
-    _out.print(trained.leakage, soft_wrap=True, markup=False)
     if training.rejected:
         where = output / "rejected.csv"
         _out.print(f"{training.rejected} rows set aside, see {where}", style="yellow", soft_wrap=True, markup=False)
@@ -151,11 +154,8 @@ def tune_command(recipe_file: Path, folder: Path, trials: int, minutes: float | 
     from gatlib.training.train import read_dataset
     from gatlib.training.tune import tune
 
-    def say(line: str) -> None:
-        _out.print(line, soft_wrap=True, markup=False)
-
-    tune(recipe, read_dataset(recipe.dataset, data_dir, recipe.split), folder, trials, minutes, say)
-    say(f"best recipe: {folder / 'recipe.yaml'}")
+    tune(recipe, read_dataset(recipe.dataset, data_dir, recipe.split), folder, trials, minutes, _say)
+    _say(f"best recipe: {folder / 'recipe.yaml'}")
 
 
 def evaluate_command(source: str, model: str, output: Path | None, smiles_column: str | None) -> None:
@@ -239,14 +239,11 @@ def experiment_command(
     from gatlib.experiments.experiment import load_experiment
     from gatlib.experiments.run import run_experiment
 
-    def say(line: str) -> None:
-        _out.print(line, soft_wrap=True, markup=False)
-
-    run_experiment(load_experiment(root, name), models, range(seeds), split, runs_dir, data_dir, say)
+    run_experiment(load_experiment(root, name), models, range(seeds), split, runs_dir, data_dir, _say)
 
 
 def experiment_tables_command(root: Path) -> None:
     """``gatlib experiment table``: the page made from all results."""
     from gatlib.experiments.tables import write_tables
 
-    _out.print(f"written: {write_tables(root)}", soft_wrap=True, markup=False)
+    _say(f"written: {write_tables(root)}")

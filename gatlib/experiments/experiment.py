@@ -76,9 +76,10 @@ def recipe_of(experiment: Experiment, model: str, split: str | None, seed: int) 
 
 
 def network_name(recipe: Recipe) -> str:
-    """What a network is called in results and tables."""
+    """What a network is called in results and tables; without a +, it sees the graph only."""
     kind = {"edges": recipe.conv, "full": "full attention", "both": f"gps ({recipe.conv})"}
-    return kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
+    name = kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
+    return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
 
 
 def recipe_id(recipe: Recipe) -> str:

@@ -22,7 +22,6 @@ from gatlib.checkpoint import ModelDescription, TrainingSummary, save_model
 from gatlib.chem import feature_dims
 from gatlib.data.batches import GraphBatches
 from gatlib.data.cards import TaskType
-from gatlib.data.leakage import describe_leakage, leakage_report
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_per_task, metrics_with_mean
@@ -45,7 +44,6 @@ class Trained:
     metrics: pd.DataFrame  # split, task, labels, (positives,) and each metric; task "mean" last of each split
     epochs: int
     seconds: float
-    leakage: str  # what valid and test share with train
 
 
 @dataclass(frozen=True)
@@ -153,8 +151,7 @@ def fit(
     )
     write_model_card(folder, description)
     shutil.rmtree(state)
-    leakage = describe_leakage(leakage_report(molecules.smiles, split, molecules.targets))
-    return Trained(folder, description, metrics, trained.epochs, trained.seconds, leakage)
+    return Trained(folder, description, metrics, trained.epochs, trained.seconds)
 
 
 def predict_rows(
@@ -215,7 +212,7 @@ def train_network(
 ) -> TrainedNetwork:
     """Train on train, with the weights of the best epoch on valid in the end; test is not looked at.
 
-    An unfinished run in ``folder`` is taken up where it stopped.
+    An unfinished run in ``folder`` is taken up where it stopped. The molecules have the side features of the recipe.
 
     Raises:
         InputError: the training diverged.
@@ -223,7 +220,6 @@ def train_network(
     torch.manual_seed(recipe.seed)
     atom_dims, bond_dims = feature_dims()
     network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
-    molecules = molecules.with_side_features(recipe.side_features)
     if network.side is not None:
         network.side.standardize_by(molecules.graphs.side[split.train])
     module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale)

@@ -1,14 +1,18 @@
 """From a recipe or a user's table to a trained model folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gatlib.data.cards import DatasetCard, TaskType, load_card
 from gatlib.data.files import dataset_file
+from gatlib.data.leakage import describe_leakage, leakage_report
+from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.training.fit import Trained, fit
 from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
 from gatlib.training.recipe import Recipe
+
+Say = Callable[[str], None]
 
 
 def read_dataset(name: str, data_dir: Path | None = None, split: str = "scaffold") -> LabelledMolecules:
@@ -44,8 +48,17 @@ def _read_ogb(card: DatasetCard, data_dir: Path | None) -> LabelledMolecules:
     )
 
 
-def train_dataset(recipe: Recipe, folder: Path, data_dir: Path | None = None, progress: bool = False) -> Trained:
+def train_dataset(
+    recipe: Recipe, folder: Path, data_dir: Path | None = None, progress: bool = False, say: Say | None = None
+) -> Trained:
     """Train on the data set that the recipe names.
+
+    Args:
+        recipe: the settings.
+        folder: of the new model.
+        data_dir: folder of the data files.
+        progress: show it.
+        say: is told what valid and test share with train.
 
     Raises:
         InputError: the recipe names none; see also :func:`read_dataset` and :func:`~gatlib.training.fit.fit`.
@@ -55,6 +68,7 @@ def train_dataset(recipe: Recipe, folder: Path, data_dir: Path | None = None, pr
     card = load_card(recipe.dataset)
     molecules = read_dataset(recipe.dataset, data_dir, recipe.split)
     split = split_molecules(molecules, recipe.split, recipe.seed)
+    _tell_leakage(molecules, split, say)
     return fit(molecules, split, recipe, folder, name=recipe.dataset, unit=card.unit, progress=progress)
 
 
@@ -66,13 +80,20 @@ def train_table(
     folder: Path,
     smiles_column: str | None = None,
     progress: bool = False,
+    say: Say | None = None,
 ) -> Trained:
-    """Train on a user's table.
+    """Train on a user's table; see :func:`train_dataset`.
 
     Raises:
         InputError: see :func:`~gatlib.training.molecules.read_molecules` and :func:`~gatlib.training.fit.fit`.
     """
     molecules = read_molecules(source, targets, task_type, smiles_column)
     split = split_molecules(molecules, recipe.split, recipe.seed)
+    _tell_leakage(molecules, split, say)
     unit = "probability of class 1" if task_type == "classification" else "unit of the target column"
     return fit(molecules, split, recipe, folder, name=folder.resolve().name, unit=unit, progress=progress)
+
+
+def _tell_leakage(molecules: LabelledMolecules, split: Split, say: Say | None) -> None:
+    if say is not None:
+        say(describe_leakage(leakage_report(molecules.smiles, split, molecules.targets)))
