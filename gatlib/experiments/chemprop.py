@@ -18,14 +18,18 @@ _CHEMPROP_PARTS = {"train": "train", "valid": "val", "test": "test"}
 
 
 def find_chemprop() -> str:
-    """The ``chemprop`` command of this environment.
+    """The ``chemprop`` command of this environment, else the first on ``PATH``.
+
+    chemprop 2.3.1 wants an older RDKit than gatlib may have here, and is then better off on its own.
 
     Raises:
         InputError: it is not installed.
     """
     command = shutil.which("chemprop", path=str(Path(sys.executable).parent)) or shutil.which("chemprop")
     if command is None:
-        raise InputError("chemprop is not installed: pip install 'gatlib[bench]'")
+        raise InputError(
+            "chemprop is not installed: pip install 'gatlib[bench]', or put a chemprop of another environment on PATH"
+        )
     return command
 
 
