@@ -8,6 +8,7 @@ from gatlib.chem import SideFeatures
 from gatlib.errors import InputError
 
 _BUNDLED = Path(__file__).parent / "bundled"
+_PRETRAINED = _BUNDLED / "pretrained"
 
 
 def bundled_models() -> list[str]:
@@ -28,6 +29,23 @@ def model_folder(model: str | Path) -> Path:
     raise InputError(
         f"there is no model {str(model)!r}: name a folder written by 'gatlib train' or a bundled model "
         f"({', '.join(bundled_models())})"
+    )
+
+
+def pretrained_folder(network: str | Path) -> Path:
+    """The folder of a pretrained network, of a bundled name or of a path.
+
+    Raises:
+        InputError: when it is neither.
+    """
+    bundled = sorted(path.parent.name for path in _PRETRAINED.glob("*/model.json"))
+    if str(network) in bundled:
+        return _PRETRAINED / str(network)
+    if Path(network).is_dir():
+        return Path(network)
+    raise InputError(
+        f"there is no pretrained network {str(network)!r}: name a folder written by 'gatlib pretrain'"
+        + (f" or one that comes with gatlib ({', '.join(bundled)})" if bundled else "")
     )
 
 

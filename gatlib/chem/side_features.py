@@ -19,7 +19,7 @@ LARGEST_DESCRIPTOR = 1e6
 def num_side_features(kind: SideFeatures) -> int:
     """How many columns :func:`side_features` has; that of descriptors depends on the version of RDKit."""
     bits = NUM_BITS if kind in ("morgan", "both") else 0
-    return bits + (len(_descriptor_names()) if kind in ("descriptors", "both") else 0)
+    return bits + (len(descriptor_names()) if kind in ("descriptors", "both") else 0)
 
 
 def side_features(smiles: Iterable[object], kind: SideFeatures) -> NDArray[np.float32]:
@@ -57,7 +57,7 @@ def rdkit_descriptors(smiles: Sequence[object]) -> NDArray[np.float32]:
     """RDKit's 2D descriptors, ``[inputs, descriptors]``; NaN where RDKit has none, and where there is no molecule."""
     from rdkit.Chem import Descriptors
 
-    names = _descriptor_names()
+    names = descriptor_names()
     values = np.full((len(smiles), len(names)), np.nan)
     for row, molecule in _parsed(smiles):
         with rdBase.BlockLogs():
@@ -67,7 +67,7 @@ def rdkit_descriptors(smiles: Sequence[object]) -> NDArray[np.float32]:
 
 
 @cache
-def _descriptor_names() -> list[str]:
+def descriptor_names() -> list[str]:
     from rdkit.Chem import Descriptors  # importing them takes time, and few models want them
 
     return [name for name, _ in Descriptors.descList]

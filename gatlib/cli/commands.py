@@ -158,6 +158,16 @@ def tune_command(recipe_file: Path, folder: Path, trials: int, minutes: float | 
     _say(f"best recipe: {folder / 'recipe.yaml'}")
 
 
+def pretrain_command(recipe_file: Path, folder: Path, data_dir: Path | None) -> None:
+    """``gatlib pretrain``: the molecules that a recipe names."""
+    from gatlib.training.pretrain import PretrainingRecipe, pretrain
+    from gatlib.training.recipe import read_recipe
+
+    recipe = read_recipe(recipe_file, PretrainingRecipe)
+    test = pretrain(recipe, folder, data_dir, _say, progress=True).metrics["test"]["mean"]
+    _say(f"held-out molecules: mean R² {test['r2']:.3f}, mean RMSE {test['rmse']:.3f}; network in {folder}")
+
+
 def evaluate_command(source: str, model: str, output: Path | None, smiles_column: str | None) -> None:
     """``gatlib evaluate``: metrics of a model on a table."""
     from gatlib.data.files import atomic_path

@@ -98,6 +98,18 @@ def tune(
 
 
 @app.command()
+def pretrain(
+    recipe: Annotated[Path, typer.Option(metavar="YAML", help="Which molecules, which network, how long.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the network.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Pretrain a network on unlabelled molecules; recipes name its folder under 'pretrained'."""
+    from gatlib.cli.commands import pretrain_command
+
+    pretrain_command(recipe, output, data_dir)
+
+
+@app.command()
 def evaluate(
     source: Annotated[
         str, typer.Option("-i", "--input", metavar="FILE", help="Table with SMILES and the model's target columns.")

@@ -79,6 +79,7 @@ def network_name(recipe: Recipe) -> str:
     """What a network is called in results and tables; without a +, it sees the graph only."""
     kind = {"edges": recipe.conv, "full": "full attention", "both": f"gps ({recipe.conv})"}
     name = kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
+    name += "" if recipe.pretrained is None else ", pretrained"
     return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
 
 

@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from gatlib.data.cards import TaskType
+from gatlib.experiments.scores import predicted_tasks
 
 _BINS = 10  # of a calibration curve
 _MOST_LABELS = 12  # tasks with a colour and a name of their own
 
 
-def draw_test_predictions(predictions: Path, tasks: list[str], task_type: TaskType) -> Path:
+def draw_test_predictions(predictions: Path, task_type: TaskType) -> Path:
     """Draw what a run's ``test_predictions.csv`` shows, into ``test.png`` beside it.
 
     Classes: ROC, precision-recall and calibration curves of every task. Values: predicted against measured.
     """
     table, picture = pd.read_csv(predictions), predictions.with_name("test.png")
+    tasks = predicted_tasks(table)
     if task_type == "classification":
         figure = Figure(figsize=(13, 4.4), layout="constrained")
         _draw_curves(figure, table, tasks)

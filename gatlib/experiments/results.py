@@ -9,6 +9,7 @@ import pandas as pd
 
 from gatlib.data.files import atomic_path
 from gatlib.errors import InputError
+from gatlib.experiments.scores import Cost, Scores
 from gatlib.training.fit import library_versions
 
 COLUMNS = [
@@ -73,9 +74,8 @@ def is_done(path: Path, run: Run) -> bool:
 def append_results(
     path: Path,
     run: Run,
-    scores: dict[str, dict[str, float | None]],
-    seconds: float,
-    cpu_seconds: float,
+    scores: Scores,
+    cost: Cost,
     device: str,
 ) -> None:
     """Add the rows of one finished run.
@@ -83,17 +83,16 @@ def append_results(
     Args:
         path: the ``results.csv``.
         run: which run.
-        scores: part of the split -> metric -> value; None for one that cannot be computed.
-        seconds: that it took.
-        cpu_seconds: that all its processors took together.
+        scores: None for a metric that cannot be computed.
+        cost: of the run.
         device: where it ran.
     """
     common = {
         "date": dt.date.today().isoformat(),
         "commit": commit(),
         **run._asdict(),
-        "seconds": round(seconds, 1),
-        "cpu_seconds": round(cpu_seconds, 1),
+        "seconds": round(cost.seconds, 1),
+        "cpu_seconds": round(cost.cpu_seconds, 1),
         "device": device,
         "versions": " ".join(f"{package}={version}" for package, version in library_versions().items()),
     }

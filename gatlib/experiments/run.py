@@ -1,19 +1,14 @@
 """Runs of an experiment: one model and seed after the other, each once."""
 
-import math
 import os
 import re
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from gatlib.data.cards import load_card
 from gatlib.data.leakage import describe_leakage, leakage_report
-from gatlib.data.ogb import ogb_score
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.experiments.baselines import (
@@ -23,6 +18,7 @@ from gatlib.experiments.baselines import (
     random_forest_predictions,
 )
 from gatlib.experiments.chemprop import CHEMPROP, chemprop_predictions
+from gatlib.experiments.ensemble import write_mean_predictions
 from gatlib.experiments.experiment import (
     BASELINES,
     MODELS,
@@ -33,7 +29,7 @@ from gatlib.experiments.experiment import (
 )
 from gatlib.experiments.pictures import draw_test_predictions
 from gatlib.experiments.results import Run, append_results, is_done
-from gatlib.metrics import metrics_with_mean
+from gatlib.experiments.scores import Cost, scores_of
 from gatlib.training.fit import fit, write_predictions, write_split
 from gatlib.training.molecules import LabelledMolecules, split_molecules
 from gatlib.training.recipe import Recipe
@@ -42,7 +38,6 @@ from gatlib.training.train import read_dataset
 NAMES = {"rf": "random forest", "gb": "gradient boosting", "chemprop": "chemprop"}
 SETTINGS = {"rf": FOREST, "gb": BOOSTING, "chemprop": CHEMPROP}
 Say = Callable[[str], None]
-Scores = dict[str, dict[str, float | None]]  # part of the split -> metric -> value
 
 
 def run_experiment(
@@ -70,17 +65,31 @@ def run_experiment(
     """
     if unknown := [model for model in models if model not in MODELS]:
         raise InputError(f"there is no model {unknown[0]!r}; there are: {', '.join(MODELS)}")
-    todo = []
+    todo, networks = [], []
     for model in models:
         for seed in seeds:
             recipe = recipe_of(experiment, model, split, seed)
             run = _run_of(model, recipe)
+            if model not in BASELINES and run._replace(seed=0) not in networks:
+                networks.append(run._replace(seed=0))
             if is_done(experiment.results, run):
                 say(f"{run.model}, {run.split} split, seed {seed}: done before")
             else:
                 todo.append((model, recipe, run))
-    if not todo:
-        return
+    if todo:
+        _run_each(experiment, todo, runs_dir, data_dir, say)
+    for network in networks:
+        members = [_folder(runs_dir, experiment, network._replace(seed=seed)) for seed in seeds]
+        _run_ensemble(experiment, network, members, say)
+
+
+def _run_each(
+    experiment: Experiment,
+    todo: Sequence[tuple[str, Recipe, Run]],
+    runs_dir: Path,
+    data_dir: Path | None,
+    say: Say,
+) -> None:
     molecules = read_dataset(experiment.dataset, data_dir, todo[0][1].split)
     seen: Split | None = None
     for model, recipe, run in todo:
@@ -88,21 +97,40 @@ def run_experiment(
         if seen is None or not np.array_equal(rows.test, seen.test):
             say(describe_leakage(leakage_report(molecules.smiles, rows, molecules.targets)))
             seen = rows
-        folder = runs_dir / experiment.name / _folder_name(run) / f"seed{run.seed}"
+        folder = _folder(runs_dir, experiment, run)
         say(f"{run.model}, {run.split} split, seed {run.seed}: in {folder}")
-        started, cpu_started = time.perf_counter(), _cpu_seconds()
+        start = Cost.now()
         if model in BASELINES:
-            scores = _run_baseline(model, molecules, rows, recipe.seed, folder)
+            _run_baseline(model, molecules, rows, recipe.seed, folder)
         else:
             molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
-            scores = _run_network(experiment, molecules, rows, recipe, folder)
-        if recipe.split == "ogb":
-            scores["test"] |= _ogb_score(experiment, molecules, folder / "test_predictions.csv")
-        seconds, cpu_seconds = time.perf_counter() - started, _cpu_seconds() - cpu_started
-        append_results(experiment.results, run, scores, seconds, cpu_seconds, f"{os.cpu_count()} CPU cores")
-        draw_test_predictions(folder / "test_predictions.csv", molecules.tasks, molecules.task_type)
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in scores["test"].items() if value is not None)
-        say(f"test: {figures}; {seconds:.0f} s, {cpu_seconds:.0f} s of CPU time")
+            unit = load_card(experiment.dataset).unit
+            fit(molecules, rows, recipe, folder, name=experiment.name, unit=unit, progress=True)
+        _finish(experiment, run, folder, Cost.now().since(start), say)
+
+
+def _run_ensemble(experiment: Experiment, network: Run, members: Sequence[Path], say: Say) -> None:
+    """The mean of all seeds, where they were tested on the same molecules and their predictions are at hand."""
+    run = network._replace(model=f"{network.model}, mean of {len(members)} seeds")
+    if len(members) < 2 or is_done(experiment.results, run):
+        return
+    if not all((member / "valid_predictions.csv").exists() for member in members):
+        say(f"{run.model}: left out, as predictions of its seeds are missing in {members[0].parent}")
+        return
+    start, folder = Cost.now(), members[0].parent / f"mean{len(members)}"
+    if write_mean_predictions(members, folder):
+        say(f"{run.model}, {run.split} split: in {folder}")
+        _finish(experiment, run, folder, Cost.now().since(start), say)
+
+
+def _finish(experiment: Experiment, run: Run, folder: Path, cost: Cost, say: Say) -> None:
+    """Append a run's figures and draw its pictures."""
+    card = load_card(experiment.dataset)
+    scores = scores_of(folder, card, run.split)
+    append_results(experiment.results, run, scores, cost, f"{os.cpu_count()} CPU cores")
+    draw_test_predictions(folder / "test_predictions.csv", card.task_type)
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in scores["test"].items() if value is not None)
+    say(f"test: {figures}; {cost.seconds:.0f} s, {cost.cpu_seconds:.0f} s of CPU time")
 
 
 def _run_of(model: str, recipe: Recipe) -> Run:
@@ -111,21 +139,14 @@ def _run_of(model: str, recipe: Recipe) -> Run:
     return Run(network_name(recipe), recipe_id(recipe), recipe.seed, recipe.split)
 
 
-def _folder_name(run: Run) -> str:
-    """Of the runs that differ by their seed alone."""
+def _folder(runs_dir: Path, experiment: Experiment, run: Run) -> Path:
+    """Runs that differ by their seed alone lie in one folder."""
     settings = run.recipe if run.model not in NAMES.values() else ""
-    return re.sub(r"[^\w-]+", "-", f"{run.model} {settings} {run.split}").strip("-")
+    name = re.sub(r"[^\w-]+", "-", f"{run.model} {settings} {run.split}").strip("-")
+    return runs_dir / experiment.name / name / f"seed{run.seed}"
 
 
-def _run_network(
-    experiment: Experiment, molecules: LabelledMolecules, split: Split, recipe: Recipe, folder: Path
-) -> Scores:
-    unit = load_card(experiment.dataset).unit
-    trained = fit(molecules, split, recipe, folder, name=experiment.name, unit=unit, progress=True)
-    return {part: tasks["mean"] for part, tasks in trained.description.metrics.items()}
-
-
-def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: int, folder: Path) -> Scores:
+def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if model == "rf":
         predictions = random_forest_predictions(molecules, split, seed)
@@ -134,28 +155,6 @@ def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: 
     else:
         predictions = chemprop_predictions(molecules, split, seed, folder)
     write_split(molecules, split, folder / "split.csv")
-    write_predictions(molecules, split.test, predictions["test"], folder / "test_predictions.csv")
-    rows = split.parts()
-    return {part: _mean_scores(molecules, rows[part], values) for part, values in predictions.items()}
-
-
-def _mean_scores(
-    molecules: LabelledMolecules, rows: NDArray[np.int64], values: NDArray[np.float64]
-) -> dict[str, float | None]:
-    table = metrics_with_mean(molecules.targets[rows], values, molecules.tasks, molecules.task_type)
-    mean = table.iloc[-1].drop(["task", "labels", "positives"], errors="ignore")
-    return {str(name): None if math.isnan(value) else float(value) for name, value in mean.items()}
-
-
-def _ogb_score(experiment: Experiment, molecules: LabelledMolecules, predictions: Path) -> dict[str, float | None]:
-    """The figure of OGB's own evaluator in place of ours."""
-    card, table = load_card(experiment.dataset), pd.read_csv(predictions)
-    assert card.ogb is not None  # else there were no such split
-    found = table[[f"{task}_pred" for task in molecules.tasks]].to_numpy()
-    return {card.metric: ogb_score(card.ogb, table[molecules.tasks].to_numpy(), found)}
-
-
-def _cpu_seconds() -> float:
-    """Of this process and of those it has waited for."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    parts = split.parts()
+    for part, values in predictions.items():
+        write_predictions(molecules, parts[part], values, folder / f"{part}_predictions.csv")

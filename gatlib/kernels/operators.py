@@ -5,6 +5,7 @@ compiled model finds the sorted edges of an earlier step as well.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -125,21 +126,38 @@ class _Gradients(NamedTuple):
 
 def _forward(*arguments: Any) -> Forward:
     *given, return_weights = arguments
-    attention, kernels, graph = _problem(_Inputs(*given))
-    result: Forward = kernels.forward(attention, graph, return_weights)
+    inputs = _Inputs(*given)
+    return _forward_on(*_kernels_and_graph(inputs), inputs, return_weights)
+
+
+def _forward_on(kernels: ModuleType, graph: Any, inputs: _Inputs, return_weights: bool) -> Forward:
+    result: Forward = kernels.forward(_attention(inputs), graph, return_weights)
     return result
 
 
 def _backward(*arguments: Any) -> _Gradients:
+    inputs = _Inputs(*arguments[: len(_Inputs._fields)])
+    return _backward_on(*_kernels_and_graph(inputs), *arguments)
+
+
+def _backward_on(kernels: ModuleType, graph: Any, *arguments: Any) -> _Gradients:
     *given, edge_out, lse, grad_out, grad_weights, needs_edge_attr = arguments
-    attention, kernels, graph = _problem(_Inputs(*given))
+    attention = _attention(_Inputs(*given))
     gradients: Gradients = kernels.backward(attention, graph, edge_out, lse, grad_out, grad_weights, needs_edge_attr)
-    return _Gradients(*(getattr(gradients, name) for name in _Gradients._fields))
+    return _Gradients(
+        gradients.query,
+        gradients.key,
+        gradients.value,
+        gradients.att,
+        gradients.edge_attr,
+        gradients.edge_weight,
+        gradients.bias,
+    )
 
 
-def _problem(inputs: _Inputs) -> tuple[Attention, ModuleType, Any]:
+def _attention(inputs: _Inputs) -> Attention:
     query, key = inputs.query, inputs.key
-    attention = Attention(
+    return Attention(
         score=inputs.score,
         normaliser=inputs.normaliser,
         query=query,
@@ -154,13 +172,13 @@ def _problem(inputs: _Inputs) -> tuple[Attention, ModuleType, Any]:
         dropout=inputs.dropout,
         seed=inputs.seed,
     )
+
+
+def _kernels_and_graph(inputs: _Inputs) -> tuple[ModuleType, Any]:
+    query, key = inputs.query, inputs.key
     # Imported when first needed: Numba and Triton take their time.
     kernels = import_module("gatlib.kernels.gpu" if query.is_cuda else "gatlib.kernels.cpu")
-    return (
-        attention,
-        kernels,
-        sorted_edges(kernels, inputs.edge_index, key.size(0), query.size(0), inputs.add_self_loops),
-    )
+    return kernels, sorted_edges(kernels, inputs.edge_index, key.size(0), query.size(0), inputs.add_self_loops)
 
 
 def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
@@ -205,7 +223,10 @@ def _differentiate(
     grad_weights = None if grad_weights is None else grad_weights.contiguous()
     needs = ctx.needs_input_grad
     # Where a graph of the backward pass is asked for, the operator is there to refuse it.
-    backward = _backward if _runs_now(lse) and not torch.is_grad_enabled() else _backward_operator
+    backward: Callable[..., Any] = _backward_operator
+    if _runs_now(lse) and not torch.is_grad_enabled():
+        found = getattr(ctx, "kernels_and_graph", None)
+        backward = _backward if found is None else partial(_backward_on, *found)
     gradients = backward(*tensors, *ctx.settings, edge_out, lse, grad_out, grad_weights, needs[5])
     needed = (*needs[:3], *needs[4:8])  # without edge_index
     query, key, value, *others = (
@@ -227,7 +248,9 @@ class _EdgeAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor | None, ...]:
-        output = tuple(_forward(*inputs))
+        *given, return_weights = inputs
+        ctx.kernels_and_graph = kernels, graph = _kernels_and_graph(_Inputs(*given))
+        output = tuple(_forward_on(kernels, graph, _Inputs(*given), return_weights))
         _setup_context(ctx, inputs, output)
         return output
 

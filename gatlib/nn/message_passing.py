@@ -22,7 +22,11 @@ from gatlib.nn.remembered import remembered
 
 # The steps of message passing that a subclass may override, and that edge attention replaces.
 STEPS = ("message", "edge_update", "aggregate", "update", "message_and_aggregate")
-HOOKED_STEPS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+HOOKS = tuple(
+    f"_{step}_forward_{kind}"
+    for step in ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+    for kind in ("pre_hooks", "hooks")
+)
 
 
 def needs_message_passing(conv: MessagePassing, pyg_class: type, x: object, edge_index: Adj) -> bool:
@@ -38,16 +42,16 @@ def needs_message_passing(conv: MessagePassing, pyg_class: type, x: object, edge
         or conv.explain is True
         or conv.decomposed_layers > 1
         or type(conv.aggr_module) is not SumAggregation
-        or any(getattr(conv, f"_{step}_forward_pre_hooks") for step in HOOKED_STEPS)
-        or any(getattr(conv, f"_{step}_forward_hooks") for step in HOOKED_STEPS)
-        or any(_is_overridden(conv, step, pyg_class) for step in STEPS)
+        or any(getattr(conv, hooks) for hooks in HOOKS)
+        or _overrides(conv, pyg_class)
         or not is_plain_linear(conv.lin_edge)
     )
 
 
-def _is_overridden(conv: MessagePassing, step: str, pyg_class: type) -> bool:
+def _overrides(conv: MessagePassing, pyg_class: type) -> bool:
     """Whether a subclass, or this very instance, brings its own version of a step."""
-    return step in vars(conv) or getattr(type(conv), step) is not getattr(pyg_class, step)
+    own, of_class = vars(conv), type(conv)
+    return any(step in own or getattr(of_class, step) is not getattr(pyg_class, step) for step in STEPS)
 
 
 def is_plain_linear(lin: torch.nn.Module | None) -> bool:

@@ -30,9 +30,10 @@ from gatlib.training.epoch_log import EpochLog, plot_learning_curve, quiet_light
 from gatlib.training.model_card import write_model_card
 from gatlib.training.module import Scale, TrainingModule, evaluation_loader, training_loader
 from gatlib.training.molecules import LabelledMolecules
+from gatlib.training.pretrained import start_from
 from gatlib.training.recipe import Recipe
 
-_STATE = ".training"  # folder of an unfinished run
+STATE = ".training"  # folder of an unfinished run
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def check_output_folder(folder: Path) -> None:
         raise InputError(f"{folder} holds a trained model already: name another folder, or delete this one first")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _STATE).mkdir(exist_ok=True)
+        (folder / STATE).mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to the folder {folder}: {error.strerror}") from None
 
@@ -89,8 +90,8 @@ def fit(
         split: its rows in train, valid and test.
         recipe: the settings.
         folder: where to write ``model.safetensors``, ``model.json``, ``README.md``, ``metrics.csv``,
-            ``training_log.csv``, ``learning_curve.png``, ``split.csv``, ``test_predictions.csv`` and, when rows
-            were set aside, ``rejected.csv``.
+            ``training_log.csv``, ``learning_curve.png``, ``split.csv``, ``valid_predictions.csv``,
+            ``test_predictions.csv`` and, when rows were set aside, ``rejected.csv``.
         name: of the model.
         unit: of the targets.
         progress: show a progress bar.
@@ -103,8 +104,8 @@ def fit(
     scale = target_scale(molecules, split)
     check_output_folder(folder)
     molecules = molecules.with_side_features(recipe.side_features)
-    state = folder / _STATE
-    _same_run(state / "run.json", {"recipe": recipe.model_dump(), "source": molecules.source, "tasks": molecules.tasks})
+    state = folder / STATE
+    same_run(state / "run.json", {"recipe": recipe.model_dump(), "source": molecules.source, "tasks": molecules.tasks})
     rejected = molecules.rejected()
     if len(rejected):
         # Bytes that are not UTF-8 leave as they came; see gatlib.data.tables.
@@ -123,7 +124,8 @@ def fit(
     metrics = pd.concat(tables, keys=parts, names=["split", None]).reset_index("split")
     metrics.to_csv(folder / "metrics.csv", index=False)
     write_split(molecules, split, folder / "split.csv")
-    write_predictions(molecules, split.test, values["test"], folder / "test_predictions.csv")
+    for part, rows in parts.items():
+        write_predictions(molecules, rows, values[part], folder / f"{part}_predictions.csv")
     plot_learning_curve(folder / "training_log.csv", folder / "learning_curve.png", METRICS[molecules.task_type][0])
 
     atoms = np.diff(molecules.graphs.atom_ptr)[split.train]
@@ -165,7 +167,7 @@ def predict_rows(
     return outputs.double().numpy() * scale.std + scale.mean
 
 
-def _same_run(path: Path, settings: dict[str, object]) -> None:
+def same_run(path: Path, settings: dict[str, object]) -> None:
     """Write down what run this is, or refuse to mix it with another one that stopped here."""
     text = json.dumps(settings, indent=1, sort_keys=True)
     if path.exists() and path.read_text(encoding="utf-8") != text:
@@ -215,15 +217,17 @@ def train_network(
     An unfinished run in ``folder`` is taken up where it stopped. The molecules have the side features of the recipe.
 
     Raises:
-        InputError: the training diverged.
+        InputError: the training diverged; the pretrained network is missing or is another one.
     """
     torch.manual_seed(recipe.seed)
     atom_dims, bond_dims = feature_dims()
     network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
     if network.side is not None:
         network.side.standardize_by(molecules.graphs.side[split.train])
+    if recipe.pretrained is not None:
+        start_from(network, recipe.pretrained)
     module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale)
-    state = folder / _STATE
+    state = folder / STATE
     score = METRICS[molecules.task_type][0]
     best = ModelCheckpoint(
         state,

@@ -48,6 +48,30 @@ def write_model_card(folder: Path, description: ModelDescription) -> None:
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_pretrained_card(folder: Path, description: ModelDescription) -> None:
+    """Write ``README.md`` of a pretrained network."""
+    training, settings, test = description.training, description.architecture, description.metrics["test"]["mean"]
+    substructures = sum(task.startswith("morgan_") for task in description.tasks)
+    names = [name.split(":")[0] for name in training.dataset.split(", ")]
+    licences = [f"{name}: {load_card(name).licence}" for name in names if name in card_names()]
+    lines = [
+        f"# {description.name}: a pretrained network",
+        "",
+        "It has learned what RDKit computes of a molecule, from its graph, and no measured label. Name it under "
+        "`pretrained` in a recipe to start from its weights.",
+        "",
+        f"- **Learned:** {len(description.tasks) - substructures} RDKit descriptors (by rank, as a standard normal "
+        f"distribution) and log(1 + count) of {substructures} circular substructures (Morgan, radius 2, 2048 bits)",
+        f"- **Molecules:** {training.dataset}, {training.split}: "
+        + ", ".join(f"{count:,} {part}" for part, count in training.molecules.items()),
+        *(f"- **Data licence:** {licence}" for licence in licences),
+        f"- **Network:** {settings.num_layers} blocks, {settings.hidden_channels} channels, {settings.heads} heads",
+        f"- **Held-out molecules:** mean R² {test['r2']:.3f}, mean RMSE {test['rmse']:.3f}",
+        f"- **Made with:** {', '.join(f'{package} {version}' for package, version in description.versions.items())}",
+    ]
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def _metrics_table(description: ModelDescription, card: DatasetCard | None) -> list[str]:
     names = METRICS[description.task_type]
     meanings = {task.column: task.meaning for task in card.tasks} if card else {}

@@ -1,7 +1,7 @@
 """A recipe: everything that decides how a model is trained, as flat YAML that is validated."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +21,9 @@ class Recipe(Architecture):
         description="scaffold, scaffold_balanced, random, butina, time:COLUMN, file:PATH, or the name of a column",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of the molecules and the dropout")
+    pretrained: str | None = Field(
+        None, description="start from this network: one that comes with gatlib, or a folder of 'gatlib pretrain'"
+    )
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     batch_size: int = Field(64, ge=1)
@@ -38,12 +41,20 @@ class Recipe(Architecture):
         return Architecture(**{key: getattr(self, key) for key in Architecture.model_fields})
 
 
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
 def load_recipe(path: Path) -> Recipe:
     """Read and validate a recipe.
 
     Raises:
         InputError: no such file, not YAML, an unknown key, a value out of range.
     """
+    return read_recipe(path, Recipe)
+
+
+def read_recipe(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
+    """:func:`load_recipe` for recipes of another kind."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -52,7 +63,7 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"recipe {path} must be lines of 'key: value'")
-    return make_recipe(content, f"recipe {path}")
+    return _validated(content, f"recipe {path}", kind)
 
 
 def make_recipe(content: dict[str, Any], where: str) -> Recipe:
@@ -61,7 +72,11 @@ def make_recipe(content: dict[str, Any], where: str) -> Recipe:
     Raises:
         InputError: an unknown key, a value out of range; ``where`` names the place.
     """
+    return _validated(content, where, Recipe)
+
+
+def _validated(content: dict[str, Any], where: str, kind: type[AnyRecipe]) -> AnyRecipe:
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{where}: {describe(error)}") from None

@@ -7,7 +7,7 @@ from gatlib.chem import SideFeatures, featurize
 from gatlib.chem.fingerprints import morgan_fingerprints
 from gatlib.chem.side_features import (
     LARGEST_DESCRIPTOR,
-    _descriptor_names,
+    descriptor_names,
     morgan_counts,
     num_side_features,
     rdkit_descriptors,
@@ -49,7 +49,7 @@ def test_substructures_by_hand() -> None:
 
 
 def test_descriptors_by_hand() -> None:
-    found = dict(zip(_descriptor_names(), side_features(["CCO"], "descriptors")[0], strict=True))
+    found = dict(zip(descriptor_names(), side_features(["CCO"], "descriptors")[0], strict=True))
     assert found["MolWt"] == pytest.approx(46.069)
     assert (found["HeavyAtomCount"], found["RingCount"], found["NumHDonors"]) == (3, 0, 1)
     assert np.nanmax(np.abs(rdkit_descriptors(["C" * 300]))) == LARGEST_DESCRIPTOR  # Ipc

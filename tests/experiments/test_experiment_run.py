@@ -23,7 +23,8 @@ from gatlib.experiments.experiment import (
 )
 from gatlib.experiments.results import read_results
 from gatlib.experiments.run import run_experiment
-from gatlib.metrics import metrics_per_task
+from gatlib.metrics import METRICS, metrics_per_task
+from gatlib.training.fit import write_split
 from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
 from gatlib.training.recipe import Recipe
 
@@ -79,6 +80,33 @@ def test_a_run_leaves_its_files_and_is_not_repeated(
         assert predictions["row"].tolist() == expected.tolist()
     # Drawn by the seed, and the same for every model.
     assert all(split.equals(splits[int(folder.name[-1])]) for split, folder in zip(splits, folders, strict=True))
+
+
+def test_seeds_on_one_split_have_a_mean_that_is_computed_once(
+    experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "read_dataset", lambda name, data_dir, split: molecules)
+    write_split(molecules, split_molecules(molecules, "random", 0), tmp_path / "split.csv")
+
+    def run(models: list[str], seeds: int, runs: Path) -> pd.DataFrame:
+        run_experiment(
+            experiment, models, range(seeds), f"file:{tmp_path / 'split.csv'}", runs, None, lambda line: None
+        )
+        results = read_results(experiment.results)
+        return results[results["model"].str.contains("mean")]
+
+    assert run(["recipe"], 1, tmp_path / "runs").empty
+    moved = (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    assert run(["recipe"], 2, tmp_path / "runs").empty  # the first seed is not there
+    (file,) = moved.rglob("seed0/model.json")
+    file.parent.rename(next((tmp_path / "runs").rglob("seed1")).with_name("seed0"))
+    first = run(["recipe", "rf"], 2, tmp_path / "runs")
+    assert set(first["model"]) == {"gatv2, mean of 2 seeds"}
+    assert len(first) == 2 * len(METRICS["classification"])
+    assert first.equals(run(["recipe", "rf"], 2, tmp_path / "runs"))
+    (mean,) = (tmp_path / "runs").rglob("mean2/test_predictions.csv")
+    members = [pd.read_csv(mean.parents[1] / f"seed{seed}" / mean.name)["ring_pred"] for seed in (0, 1)]
+    assert np.allclose(pd.read_csv(mean)["ring_pred"], (members[0] + members[1]) / 2, atol=1e-6)
 
 
 def test_figures_are_those_of_the_predictions(

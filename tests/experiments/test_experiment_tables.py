@@ -9,6 +9,7 @@ from gatlib.errors import InputError
 from gatlib.experiments.experiment import experiment_names, load_experiment
 from gatlib.experiments.pictures import draw_seeds, draw_test_predictions
 from gatlib.experiments.results import Run, append_results, is_done, read_results
+from gatlib.experiments.scores import Cost
 from gatlib.experiments.tables import read_published, results_table, write_tables
 
 ROOT = Path(__file__).parents[2] / "experiments"
@@ -21,8 +22,8 @@ def results(tmp_path: Path) -> Path:
     path = tmp_path / "results.csv"
     for seed, change in ((0, 0.0), (1, 0.02)):
         scores = {part: {name: value and value + change for name, value in of.items()} for part, of in SCORES.items()}
-        append_results(path, RUN._replace(seed=seed), scores, 10.0, 15.0, "2 CPU cores")
-    append_results(path, RUN._replace(model="random forest", recipe="100 trees"), SCORES, 1.0, 2.0, "2 CPU cores")
+        append_results(path, RUN._replace(seed=seed), scores, Cost(10.0, 15.0), "2 CPU cores")
+    append_results(path, RUN._replace(model="random forest", recipe="100 trees"), SCORES, Cost(1.0, 2.0), "2 CPU cores")
     return path
 
 
@@ -37,7 +38,7 @@ def test_what_is_appended_is_read(results: Path) -> None:
 
 def test_older_tables_without_cpu_seconds_are_continued(results: Path) -> None:
     pd.read_csv(results).drop(columns="cpu_seconds").to_csv(results, index=False)
-    append_results(results, RUN._replace(seed=5), SCORES, 10.0, 15.0, "2 CPU cores")
+    append_results(results, RUN._replace(seed=5), SCORES, Cost(10.0, 15.0), "2 CPU cores")
     table = read_results(results)
     assert len(table) == 16
     assert table["cpu_seconds"].notna().sum() == 4
@@ -108,7 +109,7 @@ def test_pictures_of_tasks_without_two_classes_and_of_values(tmp_path: Path) -> 
     path = tmp_path / "test_predictions.csv"
     table.to_csv(path, index=False)
     for task_type in ("classification", "regression"):
-        picture = draw_test_predictions(path, ["a", "one class"], task_type)
+        picture = draw_test_predictions(path, task_type)
         assert picture.stat().st_size > 10_000
         picture.unlink()
 

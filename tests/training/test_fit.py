@@ -24,7 +24,7 @@ from gatlib.training.train import train_dataset, train_table
 
 FILES = {
     "README.md", "learning_curve.png", "metrics.csv", "model.json", "model.safetensors", "rejected.csv", "split.csv",
-    "test_predictions.csv", "training_log.csv",
+    "test_predictions.csv", "training_log.csv", "valid_predictions.csv",
 }  # fmt: skip
 TASKS = ["ring", "nitrogen"]
 TableWriter = Callable[[str, Sequence[str], Sequence[Sequence[object]]], Path]

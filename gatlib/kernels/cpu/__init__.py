@@ -5,6 +5,7 @@ holds two numbers per edge and head between its two walks. See `forward.py`, `ba
 for the kernels, `lanes.py` for the vectors they are written in, and `spans.py` for the threads.
 """
 
+from functools import cache
 from math import gcd
 
 import torch
@@ -161,6 +162,11 @@ def _lanes(attention: Attention) -> tuple[int, int, int]:
     (heads, key_channels), channels = attention.query.shape[1:], attention.value.size(2)
     edge_channels = 1 if attention.score != "dot" or attention.edge_attr is None else attention.edge_attr.size(1)
     channels = channels if attention.score == "additive" else gcd(channels, key_channels)
+    return _lanes_of(channels, heads, edge_channels)
+
+
+@cache
+def _lanes_of(channels: int, heads: int, edge_channels: int) -> tuple[int, int, int]:
     return lanes_for(channels), lanes_for(heads), lanes_for(edge_channels)
 
 

@@ -1,0 +1,42 @@
+"""Start a network from the weights of a pretrained one."""
+
+import torch
+
+from gatlib.checkpoint import load_model
+from gatlib.errors import InputError
+from gatlib.model_folder import pretrained_folder
+from gatlib.models import GraphAttentionNetwork
+
+# What may differ: it has no weights, or weights that come after those of the pretrained network.
+_FREE = {"dropout", "attention_dropout", "drop_path", "side_features"}
+
+
+def start_from(network: GraphAttentionNetwork, pretrained: str) -> None:
+    """Copy the weights of a pretrained network, all but those that read out the targets.
+
+    A side input that the pretrained network did not have keeps its random weights, those of the pooled graph before it
+    are copied.
+
+    Args:
+        network: takes the weights.
+        pretrained: the name of one that comes with gatlib, or a folder.
+
+    Raises:
+        InputError: there is no such network, or it has other settings; the sentence names the first that differs.
+    """
+    source, description = load_model(pretrained_folder(pretrained))
+    wanted, found = network.settings.model_dump(exclude=_FREE), description.architecture.model_dump(exclude=_FREE)
+    for name, value in found.items():
+        if wanted[name] != value:
+            raise InputError(
+                f"the pretrained network {pretrained!r} has {name} {value!r}, the recipe {wanted[name]!r}: "
+                "the settings of the network must be those that it was pretrained with"
+            )
+    weights = network.state_dict()
+    for name, value in source.state_dict().items():
+        if name.startswith(("readout.", "side.")):
+            continue
+        with torch.no_grad():
+            # Side by side with the pooled graph, and after it, comes the side input.
+            weights[name][tuple(slice(size) for size in value.shape)] = value
+    network.load_state_dict(weights)
