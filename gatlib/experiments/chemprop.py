@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.training.molecules import LabelledMolecules
 
-CHEMPROP = "default settings, 50 epochs"
 _CHEMPROP_PARTS = {"train": "train", "valid": "val", "test": "test"}
 
 
@@ -31,6 +31,23 @@ def find_chemprop() -> str:
             "chemprop is not installed: pip install 'gatlib[bench]', or put a chemprop of another environment on PATH"
         )
     return command
+
+
+def chemprop_settings() -> str:
+    """The version of chemprop, and the settings it is run with.
+
+    Raises:
+        InputError: it is not installed, or cannot say its version.
+    """
+    return f"{_version(find_chemprop())}, default settings, 50 epochs"
+
+
+@cache
+def _version(command: str) -> str:
+    ended = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise InputError(f"{command} --version ended with an error: {ended.stderr.strip().splitlines()[-1:]}")
+    return ended.stdout.strip()
 
 
 def chemprop_predictions(

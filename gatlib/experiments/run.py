@@ -17,7 +17,7 @@ from gatlib.experiments.baselines import (
     gradient_boosting_predictions,
     random_forest_predictions,
 )
-from gatlib.experiments.chemprop import CHEMPROP, chemprop_predictions
+from gatlib.experiments.chemprop import chemprop_predictions, chemprop_settings
 from gatlib.experiments.ensemble import write_mean_predictions
 from gatlib.experiments.experiment import (
     BASELINES,
@@ -36,7 +36,7 @@ from gatlib.training.recipe import Recipe
 from gatlib.training.train import read_dataset
 
 NAMES = {"rf": "random forest", "gb": "gradient boosting", "chemprop": "chemprop"}
-SETTINGS = {"rf": FOREST, "gb": BOOSTING, "chemprop": CHEMPROP}
+SETTINGS = {"rf": lambda: FOREST, "gb": lambda: BOOSTING, "chemprop": chemprop_settings}
 Say = Callable[[str], None]
 
 
@@ -135,7 +135,7 @@ def _finish(experiment: Experiment, run: Run, folder: Path, cost: Cost, say: Say
 
 def _run_of(model: str, recipe: Recipe) -> Run:
     if model in BASELINES:
-        return Run(NAMES[model], SETTINGS[model], recipe.seed, recipe.split)
+        return Run(NAMES[model], SETTINGS[model](), recipe.seed, recipe.split)
     return Run(network_name(recipe), recipe_id(recipe), recipe.seed, recipe.split)
 
 

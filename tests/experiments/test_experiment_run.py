@@ -12,7 +12,7 @@ from gatlib.chem.side_features import rdkit_descriptors
 from gatlib.errors import InputError
 from gatlib.experiments import run as run_module
 from gatlib.experiments.baselines import gradient_boosting_predictions, random_forest_predictions
-from gatlib.experiments.chemprop import chemprop_predictions, find_chemprop
+from gatlib.experiments.chemprop import chemprop_predictions, chemprop_settings, find_chemprop
 from gatlib.experiments.experiment import (
     Experiment,
     experiment_names,
@@ -160,9 +160,11 @@ FAKE_CHEMPROP = """#!{python}
 import sys, pathlib, pandas as pd
 arguments = sys.argv[1:]
 value = lambda name: arguments[arguments.index(name) + 1]
-if "fails" in str(pathlib.Path.cwd()):
+if arguments == ["--version"]:
+    print("chemprop 2.0")
+elif "fails" in str(pathlib.Path.cwd()):
     sys.exit("it is broken")
-if arguments[0] == "train":
+elif arguments[0] == "train":
     table = pd.read_csv(value("-i"))
     assert set(table["split"]) == {{"train", "val", "test"}} and not table["smiles"].isna().any()
     (pathlib.Path(value("-o")) / "model_0").mkdir(parents=True)
@@ -191,6 +193,11 @@ def test_chemprop_gets_our_split_and_its_rows_stay_in_order(molecules: LabelledM
     for part, rows in (("valid", split.valid), ("test", split.test)):
         lengths = [len(molecules.smiles[row]) / 100 for row in rows]
         np.testing.assert_allclose(predictions[part], np.column_stack([lengths, np.full(len(rows), 0.5)]))
+
+
+@pytest.mark.usefixtures("chemprop_stand_in")
+def test_results_tell_the_version_of_chemprop() -> None:
+    assert chemprop_settings() == "chemprop 2.0, default settings, 50 epochs"
 
 
 @pytest.mark.usefixtures("chemprop_stand_in")
