@@ -12,7 +12,7 @@ from gatlib.chem.graphs import (
     parse,
 )
 from gatlib.chem.ogb_tables import ogb_element
-from gatlib.chem.scaffold import canonical_smiles, murcko_scaffold
+from gatlib.chem.scaffold import canonical_smiles, constitution, murcko_scaffold
 
 __all__ = [
     "MAX_ATOMS",
@@ -21,6 +21,7 @@ __all__ = [
     "MoleculeGraphs",
     "SideFeatures",
     "canonical_smiles",
+    "constitution",
     "feature_dims",
     "featurize",
     "featurize_mol",

@@ -29,3 +29,8 @@ def murcko_scaffold(smiles: str, include_chirality: bool = True) -> str:
 def canonical_smiles(smiles: str) -> str:
     """RDKit's canonical SMILES: equal for two spellings of one molecule."""
     return Chem.MolToSmiles(parse(smiles))
+
+
+def constitution(smiles: str) -> str:
+    """Canonical SMILES without stereochemistry: equal for the stereoisomers of one molecule."""
+    return Chem.MolToSmiles(parse(smiles), isomericSmiles=False)

@@ -131,7 +131,9 @@ def train_command(
     if source is None:
         trained = train_dataset(recipe, output, data_dir, progress=True, say=_say)
     else:
-        trained = train_table(source, targets, task_type, recipe, output, smiles_column, progress=True, say=_say)
+        trained = train_table(
+            source, targets, task_type, recipe, output, smiles_column, data_dir, progress=True, say=_say
+        )
     training = trained.description.training
     _out.print(metrics_table(trained.metrics, f"{training.dataset}, {training.split} split"))
     sizes = ", ".join(f"{count:,} {part}" for part, count in training.molecules.items())
@@ -151,10 +153,11 @@ def tune_command(recipe_file: Path, folder: Path, trials: int, minutes: float | 
     if recipe.dataset is None:
         raise InputError(f"recipe {recipe_file} names no data set: add a line 'dataset: tox21'")
 
-    from gatlib.training.train import read_dataset
+    from gatlib.training.train import read_dataset, with_auxiliary
     from gatlib.training.tune import tune
 
-    tune(recipe, read_dataset(recipe.dataset, data_dir, recipe.split), folder, trials, minutes, _say)
+    molecules = with_auxiliary(read_dataset(recipe.dataset, data_dir, recipe.split), recipe.auxiliary, data_dir)
+    tune(recipe, molecules, folder, trials, minutes, _say)
     _say(f"best recipe: {folder / 'recipe.yaml'}")
 
 

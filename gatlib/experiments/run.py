@@ -33,7 +33,7 @@ from gatlib.experiments.scores import Cost, scores_of
 from gatlib.training.fit import fit, write_predictions, write_split
 from gatlib.training.molecules import LabelledMolecules, split_molecules
 from gatlib.training.recipe import Recipe
-from gatlib.training.train import read_dataset
+from gatlib.training.train import read_dataset, with_auxiliary
 
 NAMES = {"rf": "random forest", "gb": "gradient boosting", "chemprop": "chemprop"}
 SETTINGS = {"rf": lambda: FOREST, "gb": lambda: BOOSTING, "chemprop": chemprop_settings}
@@ -90,7 +90,10 @@ def _run_each(
     data_dir: Path | None,
     say: Say,
 ) -> None:
-    molecules = read_dataset(experiment.dataset, data_dir, todo[0][1].split)
+    recipe = todo[0][1]
+    molecules = read_dataset(experiment.dataset, data_dir, recipe.split)
+    if any(model not in BASELINES for model, _, _ in todo):
+        molecules = with_auxiliary(molecules, recipe.auxiliary, data_dir)
     seen: Split | None = None
     for model, recipe, run in todo:
         rows = split_molecules(molecules, recipe.split, recipe.seed)

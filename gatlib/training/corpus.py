@@ -4,10 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rdkit import Chem
-
-from gatlib.chem import InvalidMolecule
-from gatlib.chem.graphs import parse
+from gatlib.chem import InvalidMolecule, canonical_smiles, constitution
 from gatlib.data.cards import card_names, load_card
 from gatlib.data.files import dataset_file
 from gatlib.data.tables import open_table
@@ -29,12 +26,12 @@ def collect_molecules(sources: Sequence[str], left_out: Sequence[str], data_dir:
     Raises:
         InputError: no such card, file or split; nothing is left.
     """
-    seen = {constitution for source in left_out for constitution, _ in _molecules(_held_out(source, data_dir))}
+    seen = {key for source in left_out for key, _ in _molecules(_held_out(source, data_dir))}
     found = []
     for source in sources:
-        for constitution, canonical in _molecules(_smiles(source, data_dir)):
-            if constitution not in seen:
-                seen.add(constitution)
+        for key, canonical in _molecules(_smiles(source, data_dir)):
+            if key not in seen:
+                seen.add(key)
                 found.append(canonical)
     if not found:
         raise InputError(f"no molecule of {', '.join(sources)} is left to pretrain on")
@@ -45,8 +42,7 @@ def _molecules(smiles: Sequence[str]) -> Iterator[tuple[str, str]]:
     """SMILES without stereochemistry, and canonical SMILES, of what is a molecule."""
     for text in smiles:
         with suppress(InvalidMolecule):
-            molecule = parse(text)
-            yield Chem.MolToSmiles(molecule, isomericSmiles=False), Chem.MolToSmiles(molecule)
+            yield constitution(text), canonical_smiles(text)
 
 
 def _held_out(source: str, data_dir: Path | None) -> list[str]:
