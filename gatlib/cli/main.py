@@ -64,7 +64,7 @@ def train(
         str | None,
         typer.Option(
             metavar="SPLIT",
-            help=f"{', '.join(Split)}, time:COLUMN (train on the oldest), file:PATH (a split.csv), or the COLUMN that "
+            help=f"{', '.join(Split)}, folds:K, time:COLUMN (train on the oldest), file:PATH (a split.csv), or the COLUMN that "
             "holds train, valid and test.  [default: scaffold]",
         ),
     ] = None,

@@ -19,6 +19,7 @@ from gatlib.data.splits import (
     Split,
     balanced_scaffold_split,
     column_split,
+    k_folds,
     random_split,
     scaffold_split,
     time_split,
@@ -112,7 +113,8 @@ def split_molecules(molecules: LabelledMolecules, split: str, seed: int) -> Spli
     Args:
         molecules: rows without a molecule are left out.
         split: ``scaffold``; ``scaffold_balanced`` (chemprop's); ``random``; ``butina`` (whole clusters of similar
-            molecules); ``time:COLUMN`` (train on the oldest); ``file:PATH`` (such as the ``split.csv`` of a trained
+            molecules); ``folds:K`` (cross-validation: the seed, modulo K, is the number of the fold to test on);
+            ``time:COLUMN`` (train on the oldest); ``file:PATH`` (such as the ``split.csv`` of a trained
             model); ``ogb`` (the official one, of molecules that were read for it); or the name of a column that
             holds train, valid and test.
         seed: of scaffold_balanced, random and butina.
@@ -132,6 +134,8 @@ def split_molecules(molecules: LabelledMolecules, split: str, seed: int) -> Spli
         result = random_split(_of_each(smiles, canonical_smiles), seed)
     elif split == "butina":
         result = balanced_scaffold_split(butina_clusters(smiles), seed)
+    elif method == "folds" and name:
+        result = _fold(_of_each(smiles, canonical_smiles), name, seed)
     elif method == "time" and name:
         result = time_split(_cells(molecules, name), name)
     elif method == "file" and name:
@@ -143,7 +147,7 @@ def split_molecules(molecules: LabelledMolecules, split: str, seed: int) -> Spli
     else:
         raise InputError(
             f"split {split!r} is neither scaffold, random, nor a column of {molecules.source}; "
-            "the others are scaffold_balanced, butina, time:COLUMN and file:PATH"
+            "the others are scaffold_balanced, butina, folds:K, time:COLUMN and file:PATH"
         )
     empty = [part for part, rows in result.parts().items() if len(rows) == 0]
     if empty:
@@ -153,6 +157,13 @@ def split_molecules(molecules: LabelledMolecules, split: str, seed: int) -> Spli
             f"no {' and no '.join(empty)} rows when what belongs together stays together; name a split column instead"
         )
     return result
+
+
+def _fold(keys: Sequence[str | None], num_folds: str, seed: int) -> Split:
+    if not num_folds.isdecimal() or int(num_folds) < 3:
+        raise InputError(f"split 'folds:{num_folds}': name a number of folds, 3 or more, such as folds:5")
+    count = int(num_folds)
+    return k_folds(keys, count, seed // count)[seed % count]
 
 
 def _of_each(smiles: Sequence[str | None], function: Callable[[str], str]) -> list[str | None]:

@@ -18,7 +18,7 @@ class Recipe(Architecture):
     dataset: str | None = Field(None, description="name of a data set card; None for the user's own file")
     split: str = Field(
         "scaffold",
-        description="scaffold, scaffold_balanced, random, butina, time:COLUMN, file:PATH, or the name of a column",
+        description="scaffold, scaffold_balanced, random, butina, folds:K, time:COLUMN, file:PATH, or a column",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of the molecules and the dropout")
     pretrained: str | None = Field(

@@ -33,7 +33,7 @@ def rows_of(molecules: LabelledMolecules, split: str, seed: int = 0) -> list[lis
     return [rows.tolist() for rows in split_molecules(molecules, split, seed).parts().values()]
 
 
-@pytest.mark.parametrize("split", ["scaffold", "scaffold_balanced", "random", "butina"])
+@pytest.mark.parametrize("split", ["scaffold", "scaffold_balanced", "random", "butina", "folds:3"])
 def test_copies_are_on_one_side_and_only_molecules_are_used(molecules: LabelledMolecules, split: str) -> None:
     parts = rows_of(molecules, split)
     assert sorted(chain(*parts)) == [row for row in range(132) if row % 66 not in (5, 65)]
@@ -47,6 +47,15 @@ def test_groups_too_large_to_divide_are_one_sentence(table_file: Path) -> None:
     molecules = read_molecules(str(table_file), ["nitrogen"], "classification")
     with pytest.raises(InputError, match=r"molecules \(63\) for a scaffold_balanced split: no valid and no test rows"):
         split_molecules(molecules, "scaffold_balanced", 0)
+
+
+def test_seeds_are_folds_and_each_molecule_is_tested_once(molecules: LabelledMolecules) -> None:
+    folds = [rows_of(molecules, "folds:4", seed)[2] for seed in range(4)]
+    assert sorted(chain(*folds)) == sorted(chain(*rows_of(molecules, "random")))
+    assert rows_of(molecules, "folds:4", seed=4)[2] != folds[0]  # another division
+    for wrong in ("folds:2", "folds:many", "folds:-5"):
+        with pytest.raises(InputError, match="name a number of folds, 3 or more, such as folds:5"):
+            split_molecules(molecules, wrong, 0)
 
 
 def test_a_split_by_time_and_its_bad_columns(molecules: LabelledMolecules) -> None:
