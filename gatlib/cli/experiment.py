@@ -27,7 +27,7 @@ def run(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="recipe, gat, gatv2, transformer, gps, rf, gb or chemprop; repeat for several.  [default: recipe, rf]",
+            help="recipe, gat, gatv2, transformer, gps, rf, gb or chemprop; repeat for several. Default: recipe, rf.",
             show_default=False,
         ),
     ] = None,

@@ -38,7 +38,7 @@ def predict(
     output: Annotated[
         str | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="CSV to write; - for standard output.  [default: <FILE>_preds.csv]"
+            "-o", "--output", metavar="FILE", help="CSV to write; - for standard output. Default: <FILE>_preds.csv."
         ),
     ] = None,
     model: Model = "tox21",
@@ -64,11 +64,11 @@ def train(
         str | None,
         typer.Option(
             metavar="SPLIT",
-            help=f"{', '.join(Split)}, folds:K, time:COLUMN (train on the oldest), file:PATH (a split.csv), or the COLUMN that "
-            "holds train, valid and test.  [default: scaffold]",
+            help=f"{', '.join(Split)}, folds:K, time:COLUMN (train on the oldest), file:PATH (a split.csv), or the "
+            "COLUMN that holds train, valid and test. Default: scaffold.",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order, dropout and random split.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order, dropout and random split. Default: 0.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="YAML", help="All settings, and the data set unless -i is given.")

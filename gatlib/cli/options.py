@@ -26,6 +26,6 @@ class Split(StrEnum):
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the data files.  [default: $GATLIB_DATA_DIR, else the user's cache]", show_default=False
+        help="Folder of the data files. Default: $GATLIB_DATA_DIR, else the user's cache.", show_default=False
     ),
 ]
