@@ -120,6 +120,10 @@ def train_command(
         raise InputError("give a table with -i and --targets, or a recipe with --recipe")
     settings = load_recipe(recipe_file).model_dump() if recipe_file else {}
     settings.update({key: value for key, value in changes.items() if value is not None})
+    if changes["pretrained"] is not None:
+        from gatlib.training.pretrained import settings_of
+
+        settings.update(settings_of(changes["pretrained"]))
     if source is not None:
         settings["dataset"] = None
     elif targets:

@@ -70,6 +70,10 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order, dropout and random split. Default: 0.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(metavar="NETWORK", help="Start from it: one that comes with gatlib, or a folder of 'pretrain'."),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="YAML", help="All settings, and the data set unless -i is given.")
     ] = None,
@@ -79,7 +83,7 @@ def train(
     """Train a model on your table, or on a data set by its recipe. A run that was stopped goes on."""
     from gatlib.cli.commands import train_command
 
-    changes = {"split": split, "seed": seed, "max_epochs": max_epochs}
+    changes = {"split": split, "seed": seed, "max_epochs": max_epochs, "pretrained": pretrained}
     train_command(output, source, targets or [], task.value, recipe, changes, smiles_column, data_dir)
 
 

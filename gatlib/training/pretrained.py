@@ -2,13 +2,22 @@
 
 import torch
 
-from gatlib.checkpoint import load_model
+from gatlib.checkpoint import load_model, read_description
 from gatlib.errors import InputError
 from gatlib.model_folder import pretrained_folder
 from gatlib.models import GraphAttentionNetwork
 
 # What may differ: it has no weights, or weights that come after those of the pretrained network.
 _FREE = {"dropout", "attention_dropout", "drop_path", "side_features"}
+
+
+def settings_of(pretrained: str) -> dict[str, object]:
+    """The settings that a recipe must have to start from this network.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    return read_description(pretrained_folder(pretrained)).architecture.model_dump(exclude=_FREE)
 
 
 def start_from(network: GraphAttentionNetwork, pretrained: str) -> None:

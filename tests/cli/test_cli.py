@@ -180,6 +180,25 @@ def test_a_file_is_predicted_beside_its_own_columns(run: Run, files: dict[str, P
     assert [row[0] for row in rows[1:]] == ["a", "b", "c"]
 
 
+def test_a_network_is_pretrained_and_a_model_starts_from_it(run: Run, table_file: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "pretraining.yaml"
+    recipe.write_text(TINY.replace("split: random\n", "") + f"sources: ['{table_file}']\nheld_out: 5\n")
+    code, out, _ = run("pretrain", "--recipe", recipe, "-o", "network")
+    assert code == 0
+    assert "63 molecules" in out
+    assert "held-out molecules: mean R²" in out
+    # The settings of the network come from it.
+    train = ("train", "-i", table_file, "--targets", "nitrogen", "--split", "random", "--max-epochs", 1)
+    assert run(*train, "--pretrained", "network", "-o", "model")[0] == 0
+    assert json.loads(Path("model/model.json").read_text())["architecture"]["hidden_channels"] == 8
+    code, _, err = run(*train, "--pretrained", "nowhere", "-o", "other")
+    assert code == 2
+    assert err == "Error: there is no pretrained network 'nowhere': name a folder written by 'gatlib pretrain'\n"
+    code, _, err = run("pretrain", "--recipe", table_file, "-o", "other")
+    assert code == 2
+    assert "must be lines of 'key: value'" in err
+
+
 def test_a_model_is_trained_evaluated_and_used(run: Run, files: dict[str, Path], table_file: Path) -> None:
     arguments = ["--recipe", files["tiny.yaml"], "--targets", "ring", "--targets", "nitrogen", "-i", table_file]
     code, out, err = run("train", *arguments, "-o", "new[1]")
