@@ -85,10 +85,12 @@ def _columns(columns: list[str] | None, width: int, path: Path) -> tuple[int, in
         notes.append(f"edges of {path.name} lead from {columns[0]!r} to {columns[1]!r}, its first two columns")
     weight = find_name(columns, WEIGHT_COLUMN)
     if weight in (first, second):
-        raise InputError(f"{path}: column {columns[weight or 0]!r} cannot be an end of the edges: name source and target")
-    unused = [repr(name) for place, name in enumerate(columns) if place not in (first, second, weight)]
-    if unused:
-        notes.append(f"not used of {path.name}: {', '.join(unused[:10])}")
+        raise InputError(
+            f"{path}: column {columns[weight or 0]!r} cannot be an end of the edges: name source and target"
+        )
+    others = [repr(name) for place, name in enumerate(columns) if place not in (first, second, weight)]
+    if others:
+        notes.append(f"not used of {path.name}: {', '.join(others[:10])}")
     return first, second, weight, notes
 
 

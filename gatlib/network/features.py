@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, load_npz
+from scipy.sparse import coo_matrix, csr_matrix, load_npz  # type: ignore[import-untyped]
 
 from gatlib.data.files import open_bytes
 from gatlib.errors import InputError

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_matrix, csr_matrix  # type: ignore[import-untyped]
+from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from gatlib.errors import InputError
 
@@ -186,9 +186,11 @@ def _join(
             active = csr_matrix((entries.data, (rows[entries.row], entries.col)), shape=shape, dtype=np.float32)
             active_names = table.active_names
     index = pd.RangeIndex(len(position))
-    return pd.DataFrame({name: pd.Series(cells, index, dtype=object) for name, cells in columns.items()}, index), (
-        active
-    ), active_names
+    return (
+        pd.DataFrame({name: pd.Series(cells, index, dtype=object) for name, cells in columns.items()}, index),
+        (active),
+        active_names,
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -104,9 +104,7 @@ def _read_parts(path: Path, ids: Sequence[str]) -> list[str | None]:
     return parts
 
 
-def _checked(
-    labels: Sequence[str | None], part_of_row: Sequence[str | None], where: str
-) -> tuple[Split, list[str]]:
+def _checked(labels: Sequence[str | None], part_of_row: Sequence[str | None], where: str) -> tuple[Split, list[str]]:
     rows: dict[str, list[int]] = {name: [] for name in SPLIT_NAMES}
     for row, (label, part) in enumerate(zip(labels, part_of_row, strict=True)):
         if label is not None and part is not None:
