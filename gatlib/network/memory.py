@@ -7,7 +7,7 @@ from gatlib.data.files import open_bytes
 from gatlib.errors import InputError
 
 #: Bytes that an edge takes at the peak of `make_network`: endpoints, keys, their sort, both directions, weights.
-BYTES_PER_EDGE = 120
+BYTES_PER_EDGE = 180
 #: Bytes that networkx takes for each byte of a file.
 NETWORKX_FACTOR = 15
 _SAMPLE = 1 << 16

@@ -133,7 +133,8 @@ def _merge(
         key = _unique(key)
     else:
         key, inverse = np.unique(key, return_inverse=True)
-        weight = np.bincount(inverse, weights=weight, minlength=len(key)).astype(np.float32)
+        with np.errstate(over="ignore"):
+            weight = np.bincount(inverse, weights=weight, minlength=len(key)).astype(np.float32)
         if not np.isfinite(weight).all():
             raise InputError("the weights of an edge that stands more than once add up to infinity: make them smaller")
     if len(key) < num_rows:
@@ -142,9 +143,11 @@ def _merge(
     if not directed:
         first, second = np.divmod(key, num_nodes)
         key = np.concatenate([key, second * num_nodes + first])
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        weight = None if weight is None else np.concatenate([weight, weight])[order]
+        if weight is None:
+            key.sort()
+        else:
+            order = np.argsort(key)
+            key, weight = key[order], np.concatenate([weight, weight])[order]
     edge_index = np.stack(np.divmod(key, num_nodes)) if len(key) else np.empty((2, 0), dtype=np.int64)
     return edge_index, weight, notes + _connection_notes(edge_index, num_nodes)
 
@@ -186,11 +189,8 @@ def _join(
             active = csr_matrix((entries.data, (rows[entries.row], entries.col)), shape=shape, dtype=np.float32)
             active_names = table.active_names
     index = pd.RangeIndex(len(position))
-    return (
-        pd.DataFrame({name: pd.Series(cells, index, dtype=object) for name, cells in columns.items()}, index),
-        (active),
-        active_names,
-    )
+    attributes = pd.DataFrame({name: pd.Series(cells, index, dtype=object) for name, cells in columns.items()}, index)
+    return attributes, active, active_names
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,8 +2,8 @@
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,16 +68,13 @@ def open_text_table(path: Path, chunk_rows: int = 1_000_000, numbers_are_rows: b
         if not has_names:
             line_number -= 1
             file.seek(start)
-        yield TextTable(
-            cells if has_names else None,
-            len(cells),
-            _chunks(file, path, separator, len(cells), line_number, chunk_rows),
-        )
+        with closing(_chunks(file, path, separator, len(cells), line_number, chunk_rows)) as chunks:
+            yield TextTable(cells if has_names else None, len(cells), chunks)
 
 
 def _chunks(
     file: object, path: Path, separator: str, width: int, lines_before: int, chunk_rows: int
-) -> Iterator[pd.DataFrame]:
+) -> Generator[pd.DataFrame, None, None]:
     try:
         with pd.read_csv(  # type: ignore[call-overload]
             file,
@@ -129,9 +126,9 @@ def read_text_table(path: Path) -> pd.DataFrame:
         if twice:
             raise InputError(f"{path} has two columns {twice[0]!r}: rename one")
         frames = list(table.chunks)
-    if not frames:
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    if frame.empty:
         raise InputError(f"{path} has a header but no rows")
-    frame = pd.concat(frames, ignore_index=True)
     frame.columns = pd.Index(columns, dtype=object)
     for name in columns:
         frame[name] = pd.Series([cell.strip() for cell in frame[name]], dtype=object, index=frame.index)
