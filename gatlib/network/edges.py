@@ -33,7 +33,7 @@ def read_edges(path: Path) -> EdgeList:
         InputError: no such file, no edges, one column only, a blank endpoint, a weight that is not a positive finite
             number, a missing first line, or more edges than memory holds.
     """
-    check_edges_fit(path)
+    max_rows = check_edges_fit(path)
     number_of: dict[str, int] = {}
     ends: list[NDArray[np.int32]] = []
     weights: list[NDArray[np.float32]] = []
@@ -60,6 +60,11 @@ def read_edges(path: Path) -> EdgeList:
             if weight_place is not None:
                 weights.append(_weights(chunk[weight_place], path, rows_before))
             rows_before += len(chunk)
+            if rows_before > max_rows:
+                raise InputError(
+                    f"{path} holds more than the {max_rows:,} edges that fit into free memory: take a part of the graph "
+                    "or a larger machine"
+                )
     if rows_before == 0:
         raise InputError(f"{path} has no edges")
     _check_first_line(table.columns, first, second, number_of, path)

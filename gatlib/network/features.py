@@ -14,7 +14,7 @@ from scipy.sparse import coo_matrix, csr_matrix, load_npz  # type: ignore[import
 from gatlib.data.files import open_bytes
 from gatlib.errors import InputError
 from gatlib.network.memory import check_size_fits
-from gatlib.network.network import NodeTable
+from gatlib.network.network import NodeTable, counted
 from gatlib.network.text_tables import find_name, id_column_of, read_text_table
 
 _TABLE_FACTOR = 8
@@ -71,12 +71,12 @@ def first_rows(frame: pd.DataFrame, column: str, path: Path, notes: list[str]) -
     differ = int(frame[~frame.duplicated()][column].duplicated().sum())
     table = frame[~is_later].reset_index(drop=True)
     if not differ:
-        return table, [*notes, f"{int(is_later.sum()):,} repeated rows of {path.name} left out"]
+        return table, [*notes, f"{counted(int(is_later.sum()), 'repeated row')} of {path.name} left out"]
     example = frame[~frame.duplicated()][column][lambda cells: cells.duplicated()].iloc[0]
     return table, [
         *notes,
         f"the first row of a node counts where {path.name} has several that differ "
-        f"({differ:,} such rows left out, among them one of node {example!r:.60})",
+        f"({counted(differ, 'such row')} left out, the first of node {example!r:.60})",
     ]
 
 
@@ -105,7 +105,7 @@ def _triplets(path: Path, nodes: pd.Series, features: pd.Series, values: pd.Seri
         )
     keep = np.delete(order, same + 1)
     if len(same):
-        notes = [*notes, f"{len(same):,} repeated rows of {path.name} left out"]
+        notes = [*notes, f"{counted(len(same), 'repeated row')} of {path.name} left out"]
     return _named(path, list(ids), rows[keep], columns[keep], numbers[keep], list(names), notes)
 
 
@@ -134,7 +134,7 @@ def _read_json(path: Path, ids: Sequence[str] | None) -> NodeTable:
         raise InputError(f"{path} has a node that is blank or stands twice but for spaces: give each node its own name")
     _check_shared(nodes, ids, path)
     rows = np.repeat(np.arange(len(nodes)), lengths)
-    notes = [f"features that a node has more than once are set once ({repeated:,} nodes)"] * bool(repeated)
+    notes = [f"features that a node has more than once are set once ({counted(repeated, 'node')})"] * bool(repeated)
     ones = np.ones(len(columns), dtype=np.float32)
     return _named(path, nodes, rows, np.array(columns, dtype=np.int64), ones, list(number_of), notes)
 

@@ -16,7 +16,7 @@ from gatlib.errors import InputError
 from gatlib.network.edges import WEIGHT_COLUMN
 from gatlib.network.features import read_json
 from gatlib.network.memory import NETWORKX_FACTOR, check_size_fits
-from gatlib.network.network import EdgeList, Network, NodeTable, make_network, take_column
+from gatlib.network.network import EdgeList, Network, NodeTable, counted, make_network, take_column
 from gatlib.network.xml_check import check_xml
 
 #: The ends of file names that are graphs, each also with ``.gz``.
@@ -137,7 +137,7 @@ def _weights(graph: Any) -> tuple[NDArray[np.float32] | None, list[str]]:
                 f"the edge from {source!r:.60} to {target!r:.60} has weight {value!r:.60}, which is not a finite "
                 "number above 0: correct it or leave the edge out"
             )
-    return weights, [f"{missing:,} edges without a weight have weight 1"] * bool(missing)
+    return weights, [f"weight 1 for {counted(missing, 'edge')} without a weight"] * bool(missing)
 
 
 def _attributes(graph: Any, nodes: list[Any]) -> tuple[pd.DataFrame, list[str]]:

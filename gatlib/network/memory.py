@@ -11,9 +11,10 @@ BYTES_PER_EDGE = 180
 #: Bytes that networkx takes for each byte of a file.
 NETWORKX_FACTOR = 15
 _SAMPLE = 1 << 16
-# gzip tells its unpacked size modulo 4 GiB only; edge lists shrink to about a quarter.
+# gzip tells its unpacked size modulo 4 GiB only, and a cut file tells nonsense; text shrinks to about a quarter.
 _LARGE_PACKED = 1 << 30
 _TYPICAL_RATIO = 4
+_HIGHEST_RATIO = 20
 
 
 def free_memory() -> int:
@@ -38,11 +39,14 @@ def unpacked_size(path: Path) -> int:
         return size * _TYPICAL_RATIO
     with path.open("rb") as file:
         file.seek(-4, os.SEEK_END)
-        return max(int.from_bytes(file.read(4), "little"), size)
+        return min(max(int.from_bytes(file.read(4), "little"), size), size * _HIGHEST_RATIO)
 
 
-def check_edges_fit(path: Path) -> None:
+def check_edges_fit(path: Path) -> int:
     """Refuses a list of edges that is too long for this machine, judged by its size and its first lines.
+
+    Returns:
+        the number of edges that fit, for a file that turns out to be longer.
 
     Raises:
         InputError: when the edges would not fit into free memory.
@@ -50,10 +54,10 @@ def check_edges_fit(path: Path) -> None:
     with open_bytes(path) as file:
         sample = file.read(_SAMPLE)
     lines = sample.count(b"\n")
-    if lines == 0:
-        return
-    num_edges = int(unpacked_size(path) * lines / len(sample))
-    _refuse(path, f"about {num_edges:,} edges", num_edges * BYTES_PER_EDGE)
+    if lines:
+        num_edges = int(unpacked_size(path) * lines / len(sample))
+        _refuse(path, f"about {num_edges:,} edges", num_edges * BYTES_PER_EDGE)
+    return free_memory() // BYTES_PER_EDGE
 
 
 def check_size_fits(path: Path, factor: int) -> None:

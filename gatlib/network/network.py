@@ -81,14 +81,14 @@ def make_network(edges: EdgeList, tables: Sequence[NodeTable] = (), *, directed:
                 ids.append(node)
         notes += table.notes
         if len(ids) > before:
-            notes.append(f"{_count(len(ids) - before, 'node')} of {table.name} without an edge kept as isolated")
+            notes.append(f"{counted(len(ids) - before, 'node')} of {table.name} without an edge kept as isolated")
     if len(ids) < 2:
-        raise InputError(f"the graph has {_count(len(ids), 'node')}: it needs two or more")
+        raise InputError(f"the graph has {counted(len(ids), 'node')}: it needs two or more")
     edge_index, edge_weight, edge_notes = _merge(edges, len(ids), directed)
     attributes, active, active_names = _join(tables, position)
     for table in tables:
         if 0 < len(table.ids) < len(ids) and (table.active is not None or len(table.attributes.columns)):
-            notes.append(f"{_count(len(ids) - len(table.ids), 'node')} do not stand in {table.name}")
+            notes.append(f"{counted(len(ids) - len(table.ids), 'node')} without a row in {table.name}")
     notes += edge_notes
     return Network(ids, edge_index, edge_weight, attributes, active, notes, active_names)
 
@@ -125,7 +125,7 @@ def _merge(
     if num_loops:
         source, target = source[~is_loop], target[~is_loop]
         weight = None if weight is None else weight[~is_loop]
-        notes.append(f"{_count(num_loops, 'self-loop')} left out: attention adds one per node")
+        notes.append(f"{counted(num_loops, 'self-loop')} left out: attention adds one per node")
     first, second = (source, target) if directed else (np.minimum(source, target), np.maximum(source, target))
     key = first * num_nodes + second
     num_rows = len(key)
@@ -139,7 +139,7 @@ def _merge(
             raise InputError("the weights of an edge that stands more than once add up to infinity: make them smaller")
     if len(key) < num_rows:
         added = "" if weight is None else ", their weights added up"
-        notes.append(f"{_count(num_rows - len(key), 'repeated edge')} merged{added}")
+        notes.append(f"{counted(num_rows - len(key), 'repeated edge')} merged{added}")
     if not directed:
         first, second = np.divmod(key, num_nodes)
         key = np.concatenate([key, second * num_nodes + first])
@@ -167,7 +167,7 @@ def _connection_notes(edge_index: NDArray[np.int64], num_nodes: int) -> list[str
         return []
     sizes = np.bincount(part)
     isolated = f", {int((sizes == 1).sum()):,} of them single nodes" * bool((sizes == 1).any())
-    return [f"{num_parts:,} connected components{isolated}; the largest has {_count(int(sizes.max()), 'node')}"]
+    return [f"{num_parts:,} connected components{isolated}; the largest has {counted(int(sizes.max()), 'node')}"]
 
 
 def _join(
@@ -193,5 +193,6 @@ def _join(
     return attributes, active, active_names
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """``1 node``, ``2,000 nodes``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from gatlib.data.splits import PART_OF_WORD, SPLIT_NAMES, Split
 from gatlib.errors import InputError
+from gatlib.network.network import counted
 from gatlib.network.text_tables import id_column_of, need_column, read_text_table
 
 RANDOM = "random"
@@ -117,5 +118,5 @@ def _checked(labels: Sequence[str | None], part_of_row: Sequence[str | None], wh
     notes = [f"class {unseen[0]!r:.60} has no node in train: the model cannot predict it"] if unseen else []
     missed = sum(label is not None for label in labels) - sum(map(len, rows.values()))
     if missed:
-        notes.append(f"{missed:,} labelled node{'s' * (missed != 1)} in no part of the split")
+        notes.append(f"{counted(missed, 'labelled node')} in no part of the split")
     return Split(*(np.array(rows[name], dtype=np.int64) for name in SPLIT_NAMES)), notes

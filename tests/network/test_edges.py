@@ -135,10 +135,18 @@ def test_more_edges_than_memory_are_refused_before_they_are_read(
         read_edges(path)
 
 
+def test_a_packed_list_that_turns_out_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 5_000 * memory.BYTES_PER_EDGE)
+    path = write(tmp_path, "e.csv.gz", "source,target\n" + "12345,67890\n" * 10_000)
+    with pytest.raises(InputError, match="holds more than the 5,000 edges that fit into free memory"):
+        read_edges(path)
+
+
 def test_free_memory_is_a_number_of_bytes() -> None:
     assert memory.free_memory() > 1 << 20
 
 
 def test_the_unpacked_size_of_a_packed_file(tmp_path: Path) -> None:
-    assert memory.unpacked_size(write(tmp_path, "e.csv.gz", "0,1\n" * 5000)) == 20_000
+    text = "".join(f"{row},{row * 7}\n" for row in range(5000))
+    assert memory.unpacked_size(write(tmp_path, "e.csv.gz", text)) == len(text)
     assert memory.unpacked_size(write(tmp_path, "e.csv", "0,1\n" * 5000)) == 20_000

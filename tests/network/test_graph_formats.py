@@ -82,7 +82,7 @@ def test_attributes_keep_their_kind_and_weights_their_value() -> None:
     }
     assert named_edges(network) == {("1", "two"): 2, ("two", "1"): 2, ("two", "three"): 1, ("three", "two"): 1}
     assert network.notes == [
-        "2 edges without a weight have weight 1",
+        "weight 1 for 2 edges without a weight",
         "node attribute 'face' left out: it is neither number, text nor list",
         "1 self-loop left out: attention adds one per node",
     ]
@@ -160,9 +160,7 @@ def test_entities_are_refused_before_anything_is_read(
 def test_a_pickle_is_never_read(tmp_path: Path) -> None:
     for name in ("g.gpickle", "g.pkl", "g.pickle"):
         (tmp_path / name).write_bytes(pickle.dumps(nx.path_graph(3)))
-        with pytest.raises(
-            InputError, match=r"cannot tell its format; name it \.graphml, \.xml, \.gexf, \.gml, \.json"
-        ):
+        with pytest.raises(InputError, match=r"cannot tell its format; name it \.graphml, \.xml, \.gexf"):
             read_graph(tmp_path / name)
     for suffix in WRITERS:
         (tmp_path / f"g.{suffix}").write_bytes(pickle.dumps(nx.path_graph(3)))

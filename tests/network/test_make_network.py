@@ -97,7 +97,7 @@ def test_tables_are_joined_on_ids_and_bring_isolated_nodes() -> None:
     assert network.attributes["age"].tolist() == [3, 2, None, 1]
     assert network.notes == [
         "1 node of people.csv without an edge kept as isolated",
-        "1 node do not stand in people.csv",
+        "1 node without a row in people.csv",
         "2 connected components, 1 of them single nodes; the largest has 3 nodes",
     ]
 

@@ -45,23 +45,23 @@ def test_the_first_row_of_a_node_counts(tmp_path: Path) -> None:
     assert table.attributes["x"].tolist() == ["1", "2"]
     assert table.notes == [
         "the first row of a node counts where f.csv has several that differ "
-        "(1 such rows left out, among them one of node 'b')"
+        "(1 such row left out, the first of node 'b')"
     ]
-    assert read_features(write(tmp_path, "g.csv", "id,x\na,1\na,1\n")).notes == ["1 repeated rows of g.csv left out"]
+    assert read_features(write(tmp_path, "g.csv", "id,x\na,1\na,1\n")).notes == ["1 repeated row of g.csv left out"]
 
 
 def test_triplets_are_a_sparse_matrix(tmp_path: Path) -> None:
     table = read_features(write(tmp_path, "f.csv.gz", "id,feature,value\nb,10,1.5\na,9,2\nb,9,0\nb,10,1.5\n"))
     assert (table.ids, table.active_names) == (["b", "a"], ["9", "10"])
     assert matrix(table) == [[0, 1.5], [2, 0]]
-    assert table.notes == ["1 repeated rows of f.csv.gz left out"]
+    assert table.notes == ["1 repeated row of f.csv.gz left out"]
 
 
 def test_json_lists_are_set_once(tmp_path: Path) -> None:
     table = read_features(write(tmp_path, "f.json", '{"7": [10, 2, 10], "x": [], "3": ["2"]}'), None, ["3"])
     assert (table.ids, table.active_names) == (["7", "x", "3"], ["2", "10"])
     assert matrix(table) == [[1, 1], [0, 0], [1, 0]]
-    assert table.notes == ["features that a node has more than once are set once (1 nodes)"]
+    assert table.notes == ["features that a node has more than once are set once (1 node)"]
 
 
 def test_names_are_sorted_as_text_when_one_is_no_number(tmp_path: Path) -> None:
