@@ -62,8 +62,8 @@ def read_edges(path: Path) -> EdgeList:
             rows_before += len(chunk)
             if rows_before > max_rows:
                 raise InputError(
-                    f"{path} holds more than the {max_rows:,} edges that fit into free memory: take a part of the graph "
-                    "or a larger machine"
+                    f"{path} holds more than the {max_rows:,} edges that fit into free memory: take a part of the "
+                    "graph or a larger machine"
                 )
     if rows_before == 0:
         raise InputError(f"{path} has no edges")

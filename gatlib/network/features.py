@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from gatlib.network.memory import check_size_fits
 from gatlib.network.network import NodeTable, counted
 from gatlib.network.text_tables import find_name, id_column_of, read_text_table
 
-_TABLE_FACTOR = 8
 _JSON_FACTOR = 10
 _DENSE_ARRAYS = ("x", "features")
 
@@ -49,8 +49,6 @@ def read_features(path: Path, id_column: str | None = None, ids: Sequence[str] |
         return _read_json(path, ids)
     if path.is_file() and inner not in (".csv", ".tsv", ".txt"):
         raise InputError(f"{path}: cannot tell its format; name it .csv, .tsv, .txt, .json (each also .gz) or .npz")
-    if path.is_file():
-        check_size_fits(path, _TABLE_FACTOR)
     frame = read_text_table(path)
     given = id_column if id_column is not None and find_name(list(frame.columns), id_column) is not None else None
     column, notes = id_column_of(frame, path, given, ids)
@@ -149,8 +147,7 @@ def read_json(path: Path) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for place, name in enumerate(names) if name in names[:place])
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
             raise InputError(f"{path}: {twice!r:.60} stands twice: leave one out")
         return found
 

@@ -1,6 +1,7 @@
 """Graphs that networkx reads safely: GraphML, GEXF, GML, JSON node-link. Pickle is none of them."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from numbers import Number
 from pathlib import Path
@@ -98,7 +99,7 @@ def from_networkx(
     nodes = list(graph.nodes)
     ids = [str(node).strip() for node in nodes]
     if len(set(ids)) < len(ids) or "" in ids:
-        twice = next(node for place, node in enumerate(ids) if not node or node in ids[:place])
+        twice = "" if "" in ids else Counter(ids).most_common(1)[0][0]
         raise InputError(f"node {twice!r:.60} is blank or stands twice when its name is taken as text: rename one")
     number_of = {node: number for number, node in enumerate(nodes)}
     ends = np.array([(number_of[a], number_of[b]) for a, b in graph.edges()], dtype=np.int64).reshape(-1, 2)

@@ -11,11 +11,14 @@ import pandas as pd
 
 from gatlib.data.files import open_bytes
 from gatlib.errors import InputError
+from gatlib.network.memory import check_size_fits
 
 #: Names under which the column of the node ids is found, whatever their case.
 ID_COLUMNS = ("id", "node", "node_id", "new_id")
 _SEPARATORS = (",", "\t", ";")
 _SPACES = r"\s+"
+# Bytes that a whole table takes for each byte of its file: cells are Python's strings.
+_TABLE_FACTOR = 12
 _COMMENTS = (b"#", b"%")
 _LONGEST_LINE = 1 << 20
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -118,8 +121,10 @@ def read_text_table(path: Path) -> pd.DataFrame:
     """A whole table of stripped text cells under its column names.
 
     Raises:
-        InputError: as :func:`open_text_table`; two columns of one name; no rows.
+        InputError: as :func:`open_text_table`; two columns of one name; no rows; more than memory holds.
     """
+    if path.is_file():
+        check_size_fits(path, _TABLE_FACTOR)
     with open_text_table(path) as table:
         columns = table.columns or []
         twice = [name for place, name in enumerate(columns) if name in columns[:place]]
