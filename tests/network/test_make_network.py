@@ -41,6 +41,13 @@ def test_an_edge_leads_both_ways_and_stands_once() -> None:
     assert network.notes == ["1 self-loop left out: attention adds one per node", "2 repeated edges merged"]
 
 
+@pytest.mark.parametrize("directed", [False, True])
+def test_an_edge_may_be_repeated_any_number_of_times(directed: bool) -> None:
+    network = make_network(edge_list([("a", "b")] * 256 + [("b", "c")]), directed=directed)
+    assert network.edge_index.shape == (2, 2 if directed else 4)
+    assert network.notes == ["255 repeated edges merged"]
+
+
 def test_directed_edges_keep_their_direction() -> None:
     network = make_network(edge_list([("b", "a"), ("a", "b"), ("a", "b"), ("a", "c")]), directed=True)
     assert set(named_edges(network)) == {("b", "a"), ("a", "b"), ("a", "c")}
