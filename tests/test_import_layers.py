@@ -16,6 +16,7 @@ RANKS = {
     "chem": 1,
     "model_folder": 2,
     "data": 2,
+    "network": 2,
     "models": 2,
     "checkpoint": 3,
     "calibration": 3,
