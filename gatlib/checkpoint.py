@@ -18,6 +18,8 @@ from gatlib.errors import InputError, describe
 from gatlib.models import Architecture, GraphAttentionNetwork
 
 FORMAT_VERSION: Final = 1
+ALL: Final = "all"  # in place of a split: nothing was held out
+Metrics = dict[str, dict[str, dict[str, float | None]]]  # split -> task (or "mean") -> metric -> value
 FEATURIZATION: Final = "ogb-v1"  # OGB's 9 atom and 3 bond features; a change of them is a new name
 
 
@@ -50,9 +52,10 @@ class ModelDescription(BaseModel):
     target_mean: list[float] = Field(description="output x target_std + target_mean is the value (0 and 1 for classes)")
     target_std: list[float]
     training: TrainingSummary
-    metrics: dict[str, dict[str, dict[str, float | None]]] = Field(
+    metrics: Metrics = Field(
         description="split -> task (or 'mean') -> metric -> value; None where a split has one class only"
     )
+    metrics_of: str | None = Field(None, description="whose metrics they are, where they are not those of this network")
     versions: dict[str, str]
     weights_sha256: str
 

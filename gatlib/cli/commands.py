@@ -208,7 +208,8 @@ def models_command() -> None:
                 name,
                 f"{len(description.tasks)} ({description.task_type})",
                 f"{training.molecules['train']:,}",
-                f"{score} {description.metrics['test']['mean'][score]:.3f} ({training.split} split, test)",
+                f"{score} {description.metrics['test']['mean'][score]:.3f} "
+                f"({description.metrics_of or f'{training.split} split'}, test)",
                 f"{(folder / 'model.safetensors').stat().st_size / 1e6:.1f} MB",
                 str(folder / "README.md"),
             )
@@ -257,6 +258,17 @@ def experiment_command(
     from gatlib.experiments.run import run_experiment
 
     run_experiment(load_experiment(root, name), models, range(seeds), split, runs_dir, data_dir, _say)
+
+
+def experiment_bundle_command(
+    root: Path, name: str, folder: Path, seeds: int, runs_dir: Path, data_dir: Path | None
+) -> None:
+    """``gatlib experiment bundle``: a model of the recipe that has learned from all molecules."""
+    from gatlib.experiments.bundle import bundle
+    from gatlib.experiments.experiment import load_experiment
+
+    description = bundle(load_experiment(root, name), range(seeds), runs_dir, data_dir, folder)
+    _say(f"{description.training.molecules['train']:,} molecules; model in {folder}")
 
 
 def experiment_tables_command(root: Path) -> None:

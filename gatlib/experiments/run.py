@@ -69,7 +69,7 @@ def run_experiment(
     for model in models:
         for seed in seeds:
             recipe = recipe_of(experiment, model, split, seed)
-            run = _run_of(model, recipe)
+            run = run_of(model, recipe)
             if model not in BASELINES and run._replace(seed=0) not in networks:
                 networks.append(run._replace(seed=0))
             if is_done(experiment.results, run):
@@ -79,7 +79,7 @@ def run_experiment(
     if todo:
         _run_each(experiment, todo, runs_dir, data_dir, say)
     for network in networks:
-        members = [_folder(runs_dir, experiment, network._replace(seed=seed)) for seed in seeds]
+        members = [run_folder(runs_dir, experiment, network._replace(seed=seed)) for seed in seeds]
         _run_ensemble(experiment, network, members, say)
 
 
@@ -100,7 +100,7 @@ def _run_each(
         if seen is None or not np.array_equal(rows.test, seen.test):
             say(describe_leakage(leakage_report(molecules.smiles, rows, molecules.targets)))
             seen = rows
-        folder = _folder(runs_dir, experiment, run)
+        folder = run_folder(runs_dir, experiment, run)
         say(f"{run.model}, {run.split} split, seed {run.seed}: in {folder}")
         start = Cost.now()
         if model in BASELINES:
@@ -136,13 +136,13 @@ def _finish(experiment: Experiment, run: Run, folder: Path, cost: Cost, say: Say
     say(f"test: {figures}; {cost.seconds:.0f} s, {cost.cpu_seconds:.0f} s of CPU time")
 
 
-def _run_of(model: str, recipe: Recipe) -> Run:
+def run_of(model: str, recipe: Recipe) -> Run:
     if model in BASELINES:
         return Run(NAMES[model], SETTINGS[model](), recipe.seed, recipe.split)
     return Run(network_name(recipe), recipe_id(recipe), recipe.seed, recipe.split)
 
 
-def _folder(runs_dir: Path, experiment: Experiment, run: Run) -> Path:
+def run_folder(runs_dir: Path, experiment: Experiment, run: Run) -> Path:
     """Runs that differ by their seed alone lie in one folder."""
     settings = run.recipe if run.model not in NAMES.values() else ""
     name = re.sub(r"[^\w-]+", "-", f"{run.model} {settings} {run.split}").strip("-")

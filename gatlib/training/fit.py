@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProg
 from numpy.typing import NDArray
 
 import gatlib
-from gatlib.checkpoint import ModelDescription, TrainingSummary, save_model
+from gatlib.checkpoint import ALL, Metrics, ModelDescription, TrainingSummary, save_model
 from gatlib.chem import feature_dims
 from gatlib.data.batches import GraphBatches
 from gatlib.data.cards import TaskType
@@ -53,7 +53,7 @@ class TrainedNetwork:
     """What :func:`train_network` gives back."""
 
     network: GraphAttentionNetwork
-    valid_score: float  # of the best epoch, the first of the metrics
+    valid_score: float  # of the best epoch, the first of the metrics; NaN without molecules in valid
     epochs: int
     seconds: float
 
@@ -129,6 +129,26 @@ def fit(
         write_predictions(molecules, rows, values[part], folder / f"{part}_predictions.csv")
     plot_learning_curve(folder / "training_log.csv", folder / "learning_curve.png", METRICS[molecules.task_type][0])
 
+    description = save_trained(
+        folder, network, molecules, split, recipe, scale, name, unit, _nested(metrics, molecules.task_type)
+    )
+    shutil.rmtree(state)
+    return Trained(folder, description, metrics, trained.epochs, trained.seconds)
+
+
+def save_trained(
+    folder: Path,
+    network: GraphAttentionNetwork,
+    molecules: LabelledMolecules,
+    split: Split,
+    recipe: Recipe,
+    scale: Scale,
+    name: str,
+    unit: str,
+    metrics: Metrics,
+    metrics_of: str | None = None,
+) -> ModelDescription:
+    """Write the model and its card; for what they say see :class:`~gatlib.checkpoint.ModelDescription`."""
     atoms = np.diff(molecules.graphs.atom_ptr)[split.train]
     description = save_model(
         folder,
@@ -142,19 +162,19 @@ def fit(
         target_std=scale.std.tolist(),
         training=TrainingSummary(
             dataset=recipe.dataset or Path(molecules.source).name,
-            split=recipe.split,
+            split=recipe.split if len(split.test) else ALL,
             seed=recipe.seed,
             molecules={part: len(rows) for part, rows in split.parts().items()},
-            rejected=len(rejected),
+            rejected=sum(error is not None for error in molecules.graphs.errors),
             elements=molecules.elements(split.train),
             atoms=(int(atoms.min()), int(atoms.max())),
         ),
-        metrics=_nested(metrics, molecules.task_type),
+        metrics=metrics,
+        metrics_of=metrics_of,
         versions=library_versions(),
     )
     write_model_card(folder, description)
-    shutil.rmtree(state)
-    return Trained(folder, description, metrics, trained.epochs, trained.seconds)
+    return description
 
 
 def predict_rows(
@@ -215,6 +235,8 @@ def train_network(
 ) -> TrainedNetwork:
     """Train on train, with the weights of the best epoch on valid in the end; test is not looked at.
 
+    Without molecules in valid it is the weights of the last epoch.
+
     An unfinished run in ``folder`` is taken up where it stopped. The molecules have the side features of the recipe.
 
     Raises:
@@ -242,7 +264,10 @@ def train_network(
     )
     last = ModelCheckpoint(state, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     stop = EarlyStopping(module.monitored, mode=best.mode, patience=recipe.patience, check_finite=False)
-    callbacks = [stop, EpochLog(folder / "training_log.csv"), best, last, *extra_callbacks]
+    chooses = len(split.valid) > 0
+    # What the last checkpoint keeps must be up to date when it is written.
+    choosing = [stop, best] if chooses else []
+    callbacks = [*choosing[:1], EpochLog(folder / "training_log.csv"), *choosing[1:], last, *extra_callbacks]
     shows_progress = any(isinstance(callback, RichProgressBar) for callback in extra_callbacks)
     unfinished = state / "last.ckpt"
     started = time.perf_counter()
@@ -268,6 +293,9 @@ def train_network(
         except SystemExit:  # what Lightning makes of Ctrl+C
             raise KeyboardInterrupt from None
     seconds = time.perf_counter() - started
+    if not chooses:
+        network.keep_tasks(len(tasks))
+        return TrainedNetwork(network.cpu(), math.nan, trainer.current_epoch, seconds)
     if best.best_model_score is None or not best.best_model_score.isfinite():
         shutil.rmtree(state)
         raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
@@ -277,8 +305,8 @@ def train_network(
     return TrainedNetwork(network.cpu(), float(best.best_model_score), trainer.current_epoch, seconds)
 
 
-def _nested(metrics: pd.DataFrame, task_type: TaskType) -> dict[str, dict[str, dict[str, float | None]]]:
-    nested: dict[str, dict[str, dict[str, float | None]]] = {}
+def _nested(metrics: pd.DataFrame, task_type: TaskType) -> Metrics:
+    nested: Metrics = {}
     for row in metrics.to_dict("records"):
         values = {name: None if math.isnan(row[name]) else row[name] for name in METRICS[task_type]}
         nested.setdefault(row["split"], {})[row["task"]] = values

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gatlib.checkpoint import ModelDescription
+from gatlib.checkpoint import ALL, ModelDescription
 from gatlib.data.cards import DatasetCard, card_names, load_card
 from gatlib.metrics import METRICS
 
@@ -26,7 +26,12 @@ def write_model_card(folder: Path, description: ModelDescription) -> None:
         "",
         f"- **Predicts:** {', '.join(description.tasks)} ({description.unit})",
         f"- **Data:** {training.dataset}: {sizes}; {training.rejected} rows set aside (no valid molecule)",
-        f"- **Split:** {training.split}, seed {training.seed}; the best epoch was chosen on valid, test was used once",
+        "- **Split:** "
+        + (
+            f"none, it has learned from all of them; seed {training.seed}"
+            if training.split == ALL
+            else f"{training.split}, seed {training.seed}; the best epoch was chosen on valid, test was used once"
+        ),
         *([f"- **Data licence:** {card.licence}", f"- **Cite:** {card.citation}"] if card else []),
         f"- **Network:** {settings.num_layers} blocks of edge attention "
         f"({settings.conv}), {settings.hidden_channels} channels, {settings.heads} heads",
@@ -39,6 +44,14 @@ def write_model_card(folder: Path, description: ModelDescription) -> None:
         "",
         "## How good it is",
         "",
+        *(
+            [
+                f"Mean over {description.metrics_of}; this one has seen all molecules and has no figures of its own.",
+                "",
+            ]
+            if description.metrics_of
+            else []
+        ),
         *_metrics_table(description, card),
         "",
         "## Limits",

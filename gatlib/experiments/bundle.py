@@ -1,0 +1,74 @@
+"""The model of an experiment that people use: its recipe, and all molecules."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+
+from gatlib.checkpoint import Metrics, ModelDescription, read_description
+from gatlib.data.cards import load_card
+from gatlib.data.splits import Split
+from gatlib.errors import InputError
+from gatlib.experiments.experiment import RECIPE, Experiment, recipe_of
+from gatlib.experiments.run import run_folder, run_of
+from gatlib.training.fit import STATE, check_output_folder, save_trained, target_scale, train_network
+from gatlib.training.train import read_dataset, with_auxiliary
+
+
+def bundle(
+    experiment: Experiment, seeds: Sequence[int], runs_dir: Path, data_dir: Path | None, folder: Path
+) -> ModelDescription:
+    """Train the recipe on all molecules for all its epochs, and write the model folder.
+
+    Nothing is held out, so nothing of it can be measured: the figures are the means of those of the recipe's seeds,
+    whose networks have learned from train alone.
+
+    Args:
+        experiment: whose recipe.
+        seeds: that were run; the first is that of the new network.
+        runs_dir: where they were run.
+        data_dir: folder of the data files.
+        folder: of the new model.
+
+    Raises:
+        InputError: a seed is not there; the folder cannot take the model; the data set is missing.
+    """
+    recipe = recipe_of(experiment, RECIPE, None, seeds[0])
+    members = [
+        run_folder(runs_dir, experiment, run_of(RECIPE, recipe_of(experiment, RECIPE, None, seed))) for seed in seeds
+    ]
+    if missing := [member for member in members if not (member / "model.json").exists()]:
+        raise InputError(
+            f"there is no trained model in {missing[0]}: "
+            f"run 'gatlib experiment run {experiment.name} --model recipe' first"
+        )
+    metrics = _means([read_description(member).metrics for member in members])
+    check_output_folder(folder)
+    molecules = read_dataset(experiment.dataset, data_dir, recipe.split)
+    molecules = with_auxiliary(molecules, recipe.auxiliary, data_dir).with_side_features(recipe.side_features)
+    rows = np.flatnonzero([error is None for error in molecules.graphs.errors])
+    split = Split(train=rows, valid=rows[:0], test=rows[:0])
+    scale = target_scale(molecules, split)
+    network = train_network(molecules, split, recipe, scale, folder).network
+    card = load_card(experiment.dataset)
+    described = f"{len(members)} networks of this recipe on the {recipe.split} split"
+    description = save_trained(
+        folder, network, molecules, split, recipe, scale, experiment.name, card.unit, metrics, described
+    )
+    for leftover in (folder / "training_log.csv", *(folder / STATE).iterdir()):
+        leftover.unlink(missing_ok=True)
+    (folder / STATE).rmdir()
+    return description
+
+
+def _means(all_metrics: Sequence[Metrics]) -> Metrics:
+    def value(part: str, task: str, name: str) -> float | None:
+        found = [metrics[part][task][name] for metrics in all_metrics]
+        known = [number for number in found if number is not None]
+        return mean(known) if known else None
+
+    return {
+        part: {task: {name: value(part, task, name) for name in names} for task, names in tasks.items()}
+        for part, tasks in all_metrics[0].items()
+    }
