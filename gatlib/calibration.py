@@ -7,7 +7,7 @@ from torch import Tensor
 from gatlib.errors import InputError
 
 # Beyond these every probability is as good as 0, 1 or the same for all classes.
-COLDEST, HOTTEST = 0.05, 20.0
+COLDEST, HOTTEST = 0.01, 100.0
 
 
 def fit_temperature(logits: Tensor, y: Tensor) -> float:
@@ -27,7 +27,7 @@ def fit_temperature(logits: Tensor, y: Tensor) -> float:
         - **logits:** :math:`(N, C)`, **y:** :math:`(N)`
 
     Returns:
-        A number from 0.05 to 20; ``(logits / temperature).softmax(dim=1)`` are the calibrated probabilities.
+        A number from 0.01 to 100; ``(logits / temperature).softmax(dim=1)`` are the calibrated probabilities.
 
     Raises:
         InputError: no class is known, or a logit is no number.

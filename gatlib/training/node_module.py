@@ -59,10 +59,11 @@ class NodeTrainingModule(lightning.LightningModule):
         graph = {"x": x, "edge_index": edge_index, "edge_attr": edge_attr, "y": learned}
         for name, tensor in {**graph, "train_nodes": train, "valid_nodes": valid, "valid_y": y[valid]}.items():
             self.register_buffer(name, tensor, persistent=False)
+        self._losses: list[Tensor] = []
 
     @property
     def monitored(self) -> str:
-        """The logged score that chooses the best epoch."""
+        """The score that chooses the best epoch."""
         return f"valid_{self.recipe.metric}"
 
     def train_dataloader(self) -> DataLoader[Tensor]:
@@ -84,14 +85,20 @@ class NodeTrainingModule(lightning.LightningModule):
         labelled = y >= 0
         logits = self.network(x, edge_index, edge_attr)[labelled]
         loss = F.cross_entropy(logits, y[labelled], label_smoothing=self.recipe.label_smoothing)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1, prog_bar=True)
+        self._losses.append(loss.detach())
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
-        # Lightning's own validation loop would cost as much as an epoch of a small graph.
+        # Lightning's validation loop and its `log` would take longer than the epoch of a small graph leaves them.
         if self.trainer.is_last_batch:
-            for name, value in self.validate().items():
-                self.log(name, value, on_step=False, on_epoch=True, batch_size=1, prog_bar=name == self.monitored)
+            train_loss = torch.stack(self._losses).mean()
+            self._losses.clear()
+            self.trainer.callback_metrics.update(
+                {
+                    "train_loss": train_loss,
+                    **{name: torch.tensor(value, dtype=torch.float64) for name, value in self.validate().items()},
+                }
+            )
 
     def validate(self) -> dict[str, float]:
         """Loss and score of the validation nodes."""
@@ -101,7 +108,7 @@ class NodeTrainingModule(lightning.LightningModule):
         self.network.train()
         loss = float(F.cross_entropy(logits, self.valid_y))
         if self.recipe.metric == "accuracy":
-            score = float((logits.argmax(dim=1) == self.valid_y).float().mean())
+            score = float((logits.argmax(dim=1) == self.valid_y).double().mean())
         else:
             margin = (logits[:, 1] - logits[:, 0]).nan_to_num()  # in the order of the probabilities
             score = float(roc_auc_score(self.valid_y.cpu().numpy(), margin.double().cpu().numpy()))
