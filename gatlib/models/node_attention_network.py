@@ -222,10 +222,11 @@ def _no_graphs(_: Tensor) -> dict[int, Tensor]:
 def _without_statistics(layer: nn.Module) -> Iterator[None]:
     """Batch normalisation has counted this batch already when a layer is computed again."""
     norms = [module for module in layer.modules() if isinstance(module, nn.BatchNorm1d)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count

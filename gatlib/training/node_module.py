@@ -1,5 +1,6 @@
 """The Lightning side of training on one big graph: loss, optimiser, validation score, and the best epoch."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -123,26 +124,28 @@ class BestEpoch(lightning.Callback):
     """Keeps the weights of the best epoch in memory, stops when none has been better for long, and saves the run.
 
     Better is a higher score or, with the same score, a lower loss: a few hundred nodes give many epochs the same
-    accuracy. The state of the run goes to a file when the last time was a while ago: epochs of a small graph are
+    accuracy. While the loss still falls nothing is stopped, as in the experiments of GAT. The state of the run goes to a file when the last time was a while ago: epochs of a small graph are
     shorter than the writing of a file.
 
     Args:
         path: where to save.
-        patience: number of epochs to wait for a better one.
+        patience: number of epochs to wait for a higher score or a lower loss.
     """
 
     def __init__(self, path: Path, patience: int) -> None:
         self.path, self.patience = path, patience
         self.best: tuple[float, float] | None = None  # score, -loss
+        self.lowest_loss = float("inf")
         self.weights: dict[str, Tensor] = {}
         self.waited = 0
         self._saved_at = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "weights": self.weights, "waited": self.waited}
+        return {"best": self.best, "weights": self.weights, "waited": self.waited, "lowest_loss": self.lowest_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.weights, self.waited = state_dict["best"], state_dict["weights"], state_dict["waited"]
+        self.best, self.weights = state_dict["best"], state_dict["weights"]
+        self.waited, self.lowest_loss = state_dict["waited"], state_dict["lowest_loss"]
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         self._saved_at = time.monotonic()
@@ -153,12 +156,12 @@ class BestEpoch(lightning.Callback):
         assert isinstance(module, NodeTrainingModule)
         metrics = trainer.callback_metrics
         loss, score = float(metrics["valid_loss"]), float(metrics[module.monitored])
-        found = (score, -loss)
-        if found[1] > float("-inf") and (self.best is None or found > self.best):  # NaN is not
-            self.best, self.waited = found, 0
+        is_better = math.isfinite(loss) and (self.best is None or (score, -loss) > self.best)
+        if is_better:
+            self.best = (score, -loss)
             self.weights = {name: weight.clone() for name, weight in module.network.state_dict().items()}
-        else:
-            self.waited += 1
+        self.waited = 0 if is_better or loss < self.lowest_loss else self.waited + 1
+        self.lowest_loss = min(self.lowest_loss, loss)  # stays where the loss is NaN
         if self.waited >= self.patience:
             trainer.should_stop = True
         if time.monotonic() - self._saved_at >= SECONDS_BETWEEN_SAVES:
