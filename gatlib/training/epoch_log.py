@@ -21,8 +21,9 @@ class EpochLog(lightning.Callback):
         if trainer.current_epoch == 0:
             self.path.unlink(missing_ok=True)
         elif self.path.exists():  # epochs after the last checkpoint are run again
-            log = pd.read_csv(self.path, float_precision="round_trip")
-            log[log["epoch"] < trainer.current_epoch].to_csv(self.path, index=False)
+            header, *rows = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if int(row.split(",")[0]) < trainer.current_epoch]
+            self.path.write_text("".join([header, *kept]), encoding="utf-8")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -124,8 +124,8 @@ class BestEpoch(lightning.Callback):
     """Keeps the weights of the best epoch in memory, stops when none has been better for long, and saves the run.
 
     Better is a higher score or, with the same score, a lower loss: a few hundred nodes give many epochs the same
-    accuracy. While the loss still falls nothing is stopped, as in the experiments of GAT. The state of the run goes to a file when the last time was a while ago: epochs of a small graph are
-    shorter than the writing of a file.
+    accuracy. While the loss still falls nothing is stopped, as in the experiments of GAT. The state of the run goes to
+    a file when the last time was a while ago: epochs of a small graph are shorter than the writing of a file.
 
     Args:
         path: where to save.

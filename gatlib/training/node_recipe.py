@@ -22,7 +22,9 @@ class NodeRecipe(NodeArchitecture):
     learning_rate: float = Field(5e-3, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
     max_epochs: int = Field(1000, ge=1)
-    patience: int = Field(100, ge=1, description="stop after this many epochs without a better score or a lower loss on valid")
+    patience: int = Field(
+        100, ge=1, description="stop after this many epochs without a better score or a lower loss on valid"
+    )
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     metric: Literal["accuracy", "roc_auc"] = Field("accuracy", description="chooses the best epoch")
     batch_nodes: int = Field(0, ge=0, description="nodes per training step, with the edges among them; 0: all nodes")

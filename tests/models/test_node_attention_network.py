@@ -149,9 +149,11 @@ def test_more_nodes_on_the_same_edges_are_another_graph() -> None:
 
 
 @every_setting
-def test_checkpointed_activations_change_nothing(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+def test_checkpointed_activations_change_nothing(settings: dict[str, Any], is_sparse: bool) -> None:
     dropout = {"dropout": 0.3, "feature_dropout": 0.3, "attention_dropout": 0.3}
-    inputs = graph(settings.get("edge_features", 0))
+    x, edge_index, edge_attr = graph(settings.get("edge_features", 0))
+    inputs = (x.to_sparse_csr() if is_sparse else x, edge_index, edge_attr)
     results = []
     for checkpointed in (False, True):
         model = network(**settings, **dropout, checkpoint_activations=checkpointed).train()
@@ -230,9 +232,11 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], reason: 
 
 def test_features_of_another_width_are_refused() -> None:
     x, edge_index, edge_attr = graph(2)
-    with pytest.raises(InputError, match=r"the node features have shape \[20, 5\] where the network takes \[nodes, 7\]"):
+    with pytest.raises(
+        InputError, match=r"the node features have shape \[20, 5\] where the network takes \[nodes, 7\]"
+    ):
         network()(x[:, :5], edge_index)
     with pytest.raises(InputError, match=r"the edge features have shape None where the network takes \[60, 2\]"):
         network(edge_features=2)(x, edge_index)
-    with pytest.raises(InputError, match="the edge features have shape .* where the network takes None"):
+    with pytest.raises(InputError, match=r"the edge features have shape .* where the network takes None"):
         network()(x, edge_index, edge_attr)
