@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import (
+    accuracy_score,
     average_precision_score,
+    f1_score,
+    log_loss,
     mean_absolute_error,
     r2_score,
     roc_auc_score,
@@ -71,3 +74,31 @@ def metrics_with_mean(
     return pd.concat(
         [per_task, pd.DataFrame([{"task": "mean", **mean, **mean_metrics(per_task, task_type)}])], ignore_index=True
     )
+
+
+def node_metrics(y: NDArray[np.integer], probabilities: NDArray[np.floating]) -> dict[str, float]:
+    """Accuracy, macro F1, ROC-AUC and mean log-loss of one class per node.
+
+    Macro F1 is the mean over the classes that occur, be it as truth or as prediction. ROC-AUC is NaN unless there are
+    two classes, both of which occur; all are NaN where no class is known, or a probability is no number.
+
+    Args:
+        y: ``[nodes]`` from 0 to C - 1, -1 where unknown.
+        probabilities: ``[nodes, C]``, rows that sum to 1.
+    """
+    known = y >= 0
+    y, probabilities = y[known], probabilities[known].astype(np.float64)
+    num_classes = probabilities.shape[1]
+    names = ("accuracy", "macro_f1", "roc_auc", "log_loss")
+    if len(y) == 0 or not np.isfinite(probabilities).all():
+        return dict.fromkeys(names, math.nan)
+    predicted = probabilities.argmax(axis=1)
+    ranked = num_classes == 2 and 0 < y.sum() < len(y)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # exactly, after float32
+    values = (
+        accuracy_score(y, predicted),
+        f1_score(y, predicted, average="macro", zero_division=0.0),
+        roc_auc_score(y, probabilities[:, 1]) if ranked else math.nan,
+        log_loss(y, probabilities, labels=range(num_classes)),
+    )
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gatlib.metrics import mean_metrics, metrics_per_task, metrics_with_mean
+from gatlib.metrics import mean_metrics, metrics_per_task, metrics_with_mean, node_metrics
 
 NAN = math.nan
 
@@ -53,3 +53,38 @@ def test_nothing_known_and_no_rows_and_no_number_give_nan(task_type: str) -> Non
     ]:
         table = metrics_per_task(targets, predictions, ["a"], task_type)
         assert all(math.isnan(value) for value in mean_metrics(table, task_type).values())
+
+
+def test_the_metrics_of_nodes_by_hand() -> None:
+    y = np.array([0, 0, 1, 1, -1])
+    probabilities = np.array([[0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [0.1, 0.9], [NAN, NAN]])
+    # Class 0: precision 1, recall 1/2; class 1: precision 2/3, recall 1. Every 1 ranks above every 0.
+    expected = {
+        "accuracy": 3 / 4,
+        "macro_f1": (2 / 3 + 4 / 5) / 2,
+        "roc_auc": 1.0,
+        "log_loss": -(math.log(0.8) + math.log(0.4) + math.log(0.7) + math.log(0.9)) / 4,
+    }
+    assert node_metrics(y, probabilities) == pytest.approx(expected)
+
+
+def test_the_metrics_of_nodes_of_three_classes_one_of_which_does_not_occur() -> None:
+    y, probabilities = np.array([0, 1, 1]), np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1]])
+    metrics = node_metrics(y, probabilities.astype(np.float32))
+    assert metrics["accuracy"] == pytest.approx(2 / 3)
+    assert metrics["macro_f1"] == pytest.approx(2 / 3)
+    assert metrics["log_loss"] == pytest.approx(-math.log(0.5 * 0.3 * 0.8) / 3)
+    assert math.isnan(metrics["roc_auc"])
+
+
+def test_nodes_of_one_class_have_no_ranking_and_unknown_nodes_no_metric() -> None:
+    half = np.full((2, 2), 0.5)
+    metrics = node_metrics(np.array([1, 1]), half)
+    assert math.isnan(metrics["roc_auc"])
+    assert metrics["log_loss"] == pytest.approx(math.log(2))
+    for y, probabilities in [
+        (np.array([-1, -1]), half),
+        (np.array([0, 1]), half * NAN),
+        (np.array([0]), half[:1] * NAN),
+    ]:
+        assert all(math.isnan(value) for value in node_metrics(y, probabilities).values())

@@ -2,5 +2,7 @@
 
 from gatlib.models.architecture import Architecture
 from gatlib.models.graph_attention_network import GraphAttentionNetwork
+from gatlib.models.node_architecture import NodeArchitecture
+from gatlib.models.node_attention_network import NodeAttentionNetwork
 
-__all__ = ["Architecture", "GraphAttentionNetwork"]
+__all__ = ["Architecture", "GraphAttentionNetwork", "NodeArchitecture", "NodeAttentionNetwork"]

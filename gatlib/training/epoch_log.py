@@ -1,5 +1,6 @@
 """What a training run leaves to look at: one line per epoch, and the learning curve."""
 
+import csv
 import logging
 import warnings
 from collections.abc import Iterator
@@ -20,14 +21,20 @@ class EpochLog(lightning.Callback):
         if trainer.current_epoch == 0:
             self.path.unlink(missing_ok=True)
         elif self.path.exists():  # epochs after the last checkpoint are run again
-            log = pd.read_csv(self.path)
-            log[log["epoch"] < trainer.current_epoch].to_csv(self.path, index=False)
+            header, *rows = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if int(row.split(",")[0]) < trainer.current_epoch]
+            self.path.write_text("".join([header, *kept]), encoding="utf-8")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
-        row = pd.DataFrame([{"epoch": trainer.current_epoch, "learning_rate": learning_rate, **values}])
-        row.to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
+        row = {"epoch": trainer.current_epoch, "learning_rate": learning_rate, **values}
+        is_new = not self.path.exists()
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")  # a table would cost more than a small epoch
+            if is_new:
+                writer.writeheader()
+            writer.writerow({name: "" if value != value else value for name, value in row.items()})
 
 
 def plot_learning_curve(log_file: Path, picture: Path, score: str) -> None:

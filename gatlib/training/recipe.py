@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gatlib.errors import InputError, describe
 from gatlib.models import Architecture
@@ -45,7 +45,7 @@ class Recipe(Architecture):
         return Architecture(**{key: getattr(self, key) for key in Architecture.model_fields})
 
 
-AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 
 
 def load_recipe(path: Path) -> Recipe:

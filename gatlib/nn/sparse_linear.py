@@ -1,0 +1,57 @@
+"""A linear layer for features most of which are zero."""
+
+from typing import Any
+
+import torch
+import torch_geometric.nn as pyg
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from gatlib.nn.remembered import remembered
+
+
+class SparseLinear(pyg.Linear):
+    r"""`torch_geometric.nn.Linear` for dense and sparse inputs: :math:`\mathbf{X} \mathbf{W}^\top + \mathbf{b}`.
+
+    A sparse input is never made dense, neither forward nor backward, and has no gradient itself. It is transposed once
+    for as long as it lives, where PyTorch would do so in every backward pass.
+
+    Shapes:
+        - **x:** :math:`(N, F)`, dense or `torch.sparse_csr`
+        - **output:** :math:`(N, C)`
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.layout != torch.sparse_csr:
+            return super().forward(x)
+        out = _SparseProduct.apply(x, self.weight)
+        return out if self.bias is None else out + self.bias
+
+
+class _SparseProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x @ weight.t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        (x,) = ctx.saved_tensors
+        return None, (remembered(_transposed, x) @ grad).t()
+
+
+def _transposed(x: Tensor) -> Tensor:
+    return x.t().to_sparse_csr()
+
+
+def drop_features(x: Tensor, dropout: float, training: bool) -> Tensor:
+    """Zero each feature with probability `dropout` in training, and scale up the others; of a sparse `x` those stored.
+
+    Shapes:
+        - **x** and **output:** :math:`(N, F)`, dense or `torch.sparse_csr`
+    """
+    if not training or dropout == 0 or x.layout != torch.sparse_csr:
+        return torch.nn.functional.dropout(x, dropout, training)
+    values = torch.nn.functional.dropout(x.values(), dropout)
+    return torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False)

@@ -1,0 +1,147 @@
+"""Train a network on one big graph: one class per node."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import RichProgressBar
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gatlib.data.splits import Split
+from gatlib.errors import InputError
+from gatlib.models import NodeAttentionNetwork
+from gatlib.training.epoch_log import EpochLog, quiet_lightning
+from gatlib.training.node_module import BestEpoch, NodeTrainingModule
+from gatlib.training.node_recipe import NodeRecipe
+
+STATE = ".training"  # folder of an unfinished run
+
+
+@dataclass(frozen=True)
+class TrainedNodes:
+    """What :func:`train_nodes` gives back."""
+
+    network: NodeAttentionNetwork  # in evaluation mode
+    valid_score: float  # of the best epoch, the metric of the recipe
+    epochs: int
+    seconds: float
+
+
+def train_nodes(
+    x: Tensor,
+    edge_index: Tensor,
+    y: Tensor,
+    split: Split,
+    recipe: NodeRecipe,
+    folder: Path,
+    num_classes: int,
+    edge_attr: Tensor | None = None,
+    callbacks: Sequence[lightning.Callback] = (),
+) -> TrainedNodes:
+    """Train on train, with the weights of the best epoch on valid in the end; test is not looked at.
+
+    The features and edges of all nodes are seen in training, as is usual where the graph is given once and for all
+    (transductive learning), the classes of the training nodes alone. A run that stopped goes on from
+    ``folder/.training/last.ckpt``, with the same result as without the stop. The folder stays: who calls removes it
+    when the model is written.
+
+    Args:
+        x: node features ``[N, F]``, dense or `torch.sparse_csr`.
+        edge_index: source and target of every edge ``[2, E]``.
+        y: classes ``[N]`` from 0 to ``num_classes - 1``, -1 where unknown. Nodes of unknown class are neither learned
+            nor scored, whatever part they are in.
+        split: numbers of the nodes in train and valid.
+        recipe: the settings.
+        folder: where to write ``training_log.csv`` and the state of the run.
+        num_classes: number of classes.
+        edge_attr: edge features ``[E, D]``.
+        callbacks: to be called after every epoch too, such as a progress bar.
+
+    Raises:
+        InputError: the arrays do not fit each other or the recipe; there is nothing to learn from or to choose an epoch
+            by; the training diverged.
+    """
+    _check_graph(x, edge_index, y, num_classes, edge_attr)
+    train, valid = (_known(y, split, part) for part in ("train", "valid"))
+    _check_metric(y[valid], recipe, num_classes)
+    torch.manual_seed(recipe.seed)
+    network = NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
+    module = NodeTrainingModule(network, recipe, x, edge_index, y, edge_attr, train, valid)
+    state = folder / STATE
+    state.mkdir(parents=True, exist_ok=True)
+    unfinished = state / "last.ckpt"
+    best = BestEpoch(unfinished, recipe.patience)
+    started = time.perf_counter()
+    with quiet_lightning():
+        trainer = lightning.Trainer(
+            max_epochs=recipe.max_epochs,
+            # The state of the run is saved last, when the others have done their part.
+            callbacks=[EpochLog(folder / "training_log.csv"), *callbacks, best],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=any(isinstance(callback, RichProgressBar) for callback in callbacks),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        try:
+            trainer.fit(module, ckpt_path=str(unfinished) if unfinished.exists() else None, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl+C
+            raise KeyboardInterrupt from None
+    seconds = time.perf_counter() - started
+    if best.best is None:
+        shutil.rmtree(state)
+        raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
+    network.load_state_dict(best.weights)
+    return TrainedNodes(network.cpu().eval(), best.best[0], trainer.current_epoch, seconds)
+
+
+def _check_graph(x: Tensor, edge_index: Tensor, y: Tensor, num_classes: int, edge_attr: Tensor | None) -> None:
+    num_nodes = x.size(0)
+    if num_classes < 2:
+        raise InputError(f"there must be two classes of nodes or more to learn; found {num_classes}")
+    if y.shape != (num_nodes,) or y.dtype != torch.int64:
+        raise InputError(
+            f"the classes must be int64, one for each of {num_nodes} nodes; found {y.dtype} of shape {list(y.shape)}"
+        )
+    if num_nodes and not -1 <= int(y.min()) <= int(y.max()) < num_classes:
+        raise InputError(f"the classes must be from 0 to {num_classes - 1}, or -1 where unknown: number them so")
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
+        raise InputError(
+            f"the edges must join nodes from 0 to {num_nodes - 1}; "
+            f"found {int(edge_index.min())} to {int(edge_index.max())}"
+        )
+    for name, features in (("node", x), ("edge", edge_attr)):
+        if features is not None:
+            values = features.values() if features.layout == torch.sparse_csr else features
+            if not bool(values.isfinite().all()):
+                raise InputError(f"the {name} features hold a value that is no finite number: fill the gaps first")
+
+
+def _known(y: Tensor, split: Split, part: str) -> Tensor:
+    """The nodes of a part whose class is known."""
+    nodes: NDArray[np.int64] = split.parts()[part]
+    if len(nodes) and not 0 <= nodes.min() <= nodes.max() < len(y):
+        raise InputError(
+            f"the split names {part} nodes that are not from 0 to {len(y) - 1}: number them as the features"
+        )
+    known = torch.from_numpy(np.asarray(nodes, dtype=np.int64))
+    known = known[y[known] >= 0]
+    if not len(known):
+        raise InputError(f"none of the {len(nodes)} {part} nodes has a class: split in another way")
+    return known
+
+
+def _check_metric(valid_y: Tensor, recipe: NodeRecipe, num_classes: int) -> None:
+    if recipe.metric != "roc_auc":
+        return
+    if num_classes != 2:
+        raise InputError(f"metric 'roc_auc' is of two classes and there are {num_classes}: set metric to accuracy")
+    if len(valid_y.unique()) < 2:
+        raise InputError(f"the {len(valid_y)} validation nodes are all of one class: split in another way")

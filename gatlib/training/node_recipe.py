@@ -1,0 +1,39 @@
+"""A recipe for learning the classes of the nodes of one big graph, as flat YAML that is validated."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from gatlib.models import NodeArchitecture
+
+
+class NodeRecipe(NodeArchitecture):
+    """The keys of a ``recipe.yaml``: those of the architecture and these.
+
+    The optimiser is Adam with L2 regularisation, as that of GAT (Veličković et al., ICLR 2018) and of tunedGNN (Luo et
+    al., NeurIPS 2024). GAT on Cora: ``learning_rate=0.005``, ``weight_decay=0.0005``, ``patience=100``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str | None = Field(None, description="name of a data set card; None for the user's own files")
+    split: str = Field("random", description="which nodes are in train, valid and test")
+    seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of the nodes and the dropout")
+    learning_rate: float = Field(5e-3, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    max_epochs: int = Field(1000, ge=1)
+    patience: int = Field(
+        100, ge=1, description="stop after this many epochs without a better score or a lower loss on valid"
+    )
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    metric: Literal["accuracy", "roc_auc"] = Field("accuracy", description="chooses the best epoch")
+    batch_nodes: int = Field(0, ge=0, description="nodes per training step, with the edges among them; 0: all nodes")
+
+    @model_validator(mode="after")
+    def _parts_can_be_normalised(self) -> "NodeRecipe":
+        if self.norm == "batch" and self.batch_nodes == 1:
+            raise ValueError("norm 'batch' needs batch_nodes of at least 2, or 0 for all nodes")
+        return self
+
+    def architecture(self) -> NodeArchitecture:
+        return NodeArchitecture(**{key: getattr(self, key) for key in NodeArchitecture.model_fields})

@@ -1,0 +1,255 @@
+"""Learning the classes of nodes: what it learns, what it must not see, what it refuses, and that it can be stopped."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+from torch_geometric.utils import stochastic_blockmodel_graph
+
+from gatlib.data.splits import Split
+from gatlib.errors import InputError
+from gatlib.training import node_module
+from gatlib.training.node_fit import TrainedNodes, train_nodes
+from gatlib.training.node_module import NodeTrainingModule
+from gatlib.training.node_recipe import NodeRecipe
+from gatlib.training.recipe import read_recipe
+
+NODES = 120
+TINY = NodeRecipe(hidden_channels=8, heads=2, max_epochs=6, patience=6, learning_rate=0.02, attention_dropout=0.2)
+
+
+class Stopped(Exception):
+    """Stands for whatever ends a run: a full disk, a power cut."""
+
+
+@pytest.fixture(scope="module")
+def blocks() -> tuple[Tensor, Tensor, Tensor, Split]:
+    """Two dense blocks of nodes with noisy features: x, edge_index, y, split."""
+    torch.manual_seed(0)
+    y = torch.arange(2).repeat_interleave(NODES // 2)
+    edge_index = stochastic_blockmodel_graph([NODES // 2] * 2, [[0.15, 0.02], [0.02, 0.15]])
+    x = torch.randn(NODES, 6) + y.unsqueeze(1) * torch.tensor([0.7, 0.7, 0, 0, 0, 0])
+    rows = np.random.default_rng(0).permutation(NODES)
+    return x, edge_index, y, Split(np.sort(rows[:40]), np.sort(rows[40:80]), np.sort(rows[80:]))
+
+
+@pytest.fixture
+def learn(blocks: tuple[Tensor, Tensor, Tensor, Split], tmp_path: Path) -> Callable[..., TrainedNodes]:
+    """Train on the blocks, or on what is given in their place."""
+    x, edge_index, y, split = blocks
+
+    def train(recipe: NodeRecipe = TINY, folder: str = "run", num_classes: int = 2, **changes: Any) -> TrainedNodes:
+        given = {"x": x, "edge_index": edge_index, "y": y, "split": split, **changes}
+        return train_nodes(recipe=recipe, folder=tmp_path / folder, num_classes=num_classes, **given)
+
+    return train
+
+
+def with_settings(**changes: Any) -> NodeRecipe:
+    return NodeRecipe(**{**TINY.model_dump(), **changes})
+
+
+def same_weights(first: TrainedNodes, second: TrainedNodes) -> bool:
+    ours, theirs = first.network.state_dict(), second.network.state_dict()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_karate_club_is_learned_from_two_members_on_each_side(seed: int, tmp_path: Path) -> None:
+    club = nx.karate_club_graph()
+    edges = torch.tensor(list(club.edges)).t()
+    edge_index = torch.cat([edges, edges.flip(0)], dim=1)
+    y = torch.tensor([int(club.nodes[node]["club"] == "Officer") for node in club])
+    # The two that the club fell out over, and one of their friends each.
+    random = np.random.default_rng(seed)
+    friends = [random.choice([f for f in club[leader] if y[f] == y[leader]]) for leader in (0, 33)]
+    labelled = np.sort([0, 33, *friends])
+    others = np.setdiff1d(np.arange(34), labelled)
+    recipe = NodeRecipe(
+        conv="gatv2", hidden_channels=16, heads=4, residual=False, feature_dropout=0.2, max_epochs=100, seed=seed
+    )
+    split = Split(labelled, labelled, others)
+    trained = train_nodes(torch.eye(34).to_sparse_csr(), edge_index, y, split, recipe, tmp_path, 2)
+    predicted = trained.network(torch.eye(34), edge_index).argmax(dim=1)
+    assert (predicted == y)[others].float().mean() > 0.85
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])
+@pytest.mark.parametrize("batch_nodes", [0, 30])
+def test_the_blocks_are_learned(metric: str, batch_nodes: int, blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
+    x, edge_index, y, split = blocks
+    trained = learn(with_settings(max_epochs=40, patience=40, metric=metric, batch_nodes=batch_nodes))
+    test = torch.from_numpy(split.test)
+    assert (trained.network(x, edge_index).argmax(dim=1) == y)[test].float().mean() > 0.85
+    assert trained.valid_score > 0.85
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(
+    blocks: Any, learn: Callable[..., TrainedNodes], tmp_path: Path
+) -> None:
+    # A high rate, so that the score goes up and down.
+    x, edge_index, y, split = blocks
+    trained = learn(with_settings(max_epochs=200, learning_rate=0.1, patience=5))
+    log = pd.read_csv(tmp_path / "run" / "training_log.csv")
+    assert log.columns.tolist() == ["epoch", "learning_rate", "train_loss", "valid_loss", "valid_accuracy"]
+    best = log.sort_values(["valid_accuracy", "valid_loss"], ascending=[False, True]).index[0]
+    valid = torch.from_numpy(split.valid)
+    kept = (trained.network(x, edge_index).argmax(dim=1) == y)[valid].double().mean()
+    assert kept == trained.valid_score == pytest.approx(log["valid_accuracy"][best])
+    assert not trained.network.training
+    assert trained.epochs == len(log) == max(best, log["valid_loss"].idxmin()) + 1 + 5
+
+
+@pytest.mark.parametrize("batch_nodes", [0, 30])
+def test_classes_of_nodes_that_are_not_for_training_change_nothing(
+    batch_nodes: int, blocks: Any, learn: Callable[..., TrainedNodes]
+) -> None:
+    _, _, y, split = blocks
+    recipe = with_settings(batch_nodes=batch_nodes, max_epochs=3)
+    first, other = y.clone(), y.clone()
+    first[split.test], other[split.test] = -1, 1 - y[split.test]
+    assert same_weights(learn(recipe, "first", y=first), learn(recipe, "other", y=other))
+
+
+def test_unlabelled_nodes_of_the_training_rows_are_not_learned(blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
+    _, _, y, split = blocks
+    unknown = y.clone()
+    unknown[split.train[:10]] = -1
+    fewer = Split(split.train[10:], split.valid, split.test)
+    assert same_weights(learn(folder="unknown", y=unknown), learn(folder="fewer", split=fewer))
+
+
+def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(learn: Callable[..., TrainedNodes]) -> None:
+    first = learn(folder="first")
+    assert same_weights(first, learn(folder="second"))
+    assert not same_weights(first, learn(with_settings(seed=1), "third"))
+
+
+def stop_in(epoch: int, step: Callable[..., Any]) -> Callable[..., Any]:
+    def stopping_step(self: NodeTrainingModule, nodes: Tensor, number: int) -> Any:
+        if self.current_epoch == epoch:
+            raise Stopped
+        return step(self, nodes, number)
+
+    return stopping_step
+
+
+@pytest.mark.parametrize("changes", [{}, {"batch_nodes": 50, "norm": "batch"}, {"learning_rate": 0.3, "patience": 2}])
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
+    changes: dict[str, Any], learn: Callable[..., TrainedNodes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "SECONDS_BETWEEN_SAVES", 0.0)
+    recipe = with_settings(max_epochs=8, **changes)
+    whole = learn(recipe, "whole")
+    for epoch in (0, 2, whole.epochs - 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(NodeTrainingModule, "training_step", stop_in(epoch, NodeTrainingModule.training_step))
+            with pytest.raises(Stopped):
+                learn(recipe, "stopped")
+    resumed = learn(recipe, "stopped")
+    finished = learn(recipe, "stopped")  # nothing is left to do
+    for again in (resumed, finished):
+        assert same_weights(again, whole)
+        assert (again.valid_score, again.epochs) == (whole.valid_score, whole.epochs)
+    logs = [(tmp_path / folder / "training_log.csv").read_bytes() for folder in ("whole", "stopped")]
+    assert logs[0] == logs[1]
+
+
+def test_the_run_is_not_saved_in_every_epoch(
+    learn: Callable[..., TrainedNodes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = []
+    save = node_module.BestEpoch._save
+    monkeypatch.setattr(node_module.BestEpoch, "_save", lambda self, trainer: saved.append(save(self, trainer)))
+    learn()
+    assert len(saved) == 1
+
+
+def test_callbacks_see_the_scores_of_every_epoch(learn: Callable[..., TrainedNodes]) -> None:
+    class Scores(lightning.Callback):
+        seen: list[float]
+
+        def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+            self.seen.append(float(trainer.callback_metrics["valid_accuracy"]))
+
+    scores = Scores()
+    scores.seen = []
+    trained = learn(callbacks=[scores])
+    assert len(scores.seen) == trained.epochs
+    assert max(scores.seen) == trained.valid_score
+
+
+def test_edge_features_are_learned(blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
+    _, edge_index, _, _ = blocks
+    edge_attr = torch.rand(edge_index.size(1), 3)
+    for batch_nodes in (0, 50):
+        recipe = with_settings(edge_features=3, batch_nodes=batch_nodes, max_epochs=2)
+        assert learn(recipe, f"run{batch_nodes}", edge_attr=edge_attr).epochs == 2
+
+
+def test_the_features_may_be_sparse_in_parts_too(blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
+    x = blocks[0].relu()
+    recipe = with_settings(batch_nodes=50, max_epochs=4)
+    dense, sparse = learn(recipe, "dense", x=x), learn(recipe, "sparse", x=x.to_sparse_csr())
+    ours, theirs = dense.network.state_dict(), sparse.network.state_dict()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_training_that_diverges_is_one_sentence(
+    learn: Callable[..., TrainedNodes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = NodeTrainingModule.training_step
+    monkeypatch.setattr(NodeTrainingModule, "training_step", lambda *args: step(*args) * float("nan"))
+    with pytest.raises(InputError, match="the training diverged"):
+        learn(with_settings(norm="none"))
+    assert not (tmp_path / "run" / ".training").exists()
+
+
+def test_what_does_not_fit_is_refused(blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
+    x, edge_index, y, split = blocks
+    nothing = np.empty(0, dtype=np.int64)
+    gaps = x.clone()
+    gaps[3, 3] = float("nan")
+    one_class = Split(split.train, split.valid[y[split.valid] == 0], split.test)
+    roc_auc = with_settings(metric="roc_auc")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"y": y[:-1]}, r"the classes must be int64, one for each of 120 nodes; found torch.int64 of shape \[119\]"),
+        ({"y": y.float()}, "the classes must be int64"),
+        ({"y": y + 1}, "the classes must be from 0 to 1, or -1"),
+        ({"num_classes": 1}, "two classes of nodes or more"),
+        ({"edge_index": edge_index + 1}, "the edges must join nodes from 0 to 119; found"),
+        ({"x": gaps}, "the node features hold a value that is no finite number"),
+        ({"x": gaps.to_sparse_csr()}, "the node features hold a value that is no finite number"),
+        ({"split": Split(nothing, split.valid, split.test)}, "none of the 0 train nodes has a class"),
+        ({"y": torch.full_like(y, -1)}, "none of the 40 train nodes has a class"),
+        ({"split": Split(split.train + 100, split.valid, split.test)}, "the split names train nodes that are not from"),
+        ({"recipe": roc_auc, "num_classes": 3}, "metric 'roc_auc' is of two classes and there are 3"),
+        ({"recipe": roc_auc, "split": one_class}, "validation nodes are all of one class"),
+        ({"recipe": with_settings(edge_features=2)}, "the edge features have shape None"),
+    ]
+    for number, (changes, reason) in enumerate(cases):
+        with pytest.raises(InputError, match=reason) as caught:
+            learn(folder=f"case{number}", **changes)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_is_flat_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("conv: gat\nlearning_rate: 0.005\noutput_heads: 8\n")
+    recipe = read_recipe(path, NodeRecipe)
+    assert (recipe.conv, recipe.output_heads) == ("gat", 8)
+    assert recipe.architecture().output_heads == 8
+    path.write_text("convolution: gat\n")
+    with pytest.raises(InputError, match="unknown key 'convolution'"):
+        read_recipe(path, NodeRecipe)
+    with pytest.raises(ValidationError, match="norm 'batch' needs batch_nodes of at least 2"):
+        NodeRecipe(norm="batch", batch_nodes=1)

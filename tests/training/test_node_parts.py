@@ -1,0 +1,62 @@
+"""Parts of a big graph: every node once, the edges among them, and rows of a sparse matrix."""
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.utils import subgraph
+
+from gatlib.training.node_parts import NodeParts, induced_subgraph, take_rows
+
+
+def epoch(parts: NodeParts, number: int) -> list[list[int]]:
+    parts.set_epoch(number)
+    return [part.tolist() for part in parts]
+
+
+def test_an_epoch_visits_every_node_once_in_parts_of_its_own() -> None:
+    labelled = np.array([1, 3, 5, 7, 20])
+    parts = NodeParts(23, labelled, 10, seed=3)
+    first, second = epoch(parts, 0), epoch(parts, 1)
+    assert sorted(node for part in first for node in part) == list(range(23))
+    assert sorted(len(part) for part in first) == [7, 8, 8]
+    assert sorted(len(set(part) & set(labelled)) for part in first) == [1, 2, 2]
+    assert len(parts) == 3
+    assert first != second
+    assert first == epoch(parts, 0)
+
+
+def test_parts_without_labelled_nodes_are_left_out() -> None:
+    parts = NodeParts(20, np.array([4, 9]), 5, seed=0)
+    assert len(parts) == len(epoch(parts, 0)) == 2
+    assert all(set(part) & {4, 9} for part in epoch(parts, 0))
+
+
+@pytest.mark.parametrize("batch_nodes", [0, 8, 100])
+def test_the_whole_graph_keeps_its_order(batch_nodes: int) -> None:
+    assert epoch(NodeParts(8, np.array([2]), batch_nodes, seed=0), 5) == [list(range(8))]
+
+
+@pytest.mark.parametrize("size", [0, 1, 6, 15])
+def test_the_edges_among_some_nodes_are_those_of_pyg(size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    edge_index = torch.randint(15, (2, 60), generator=generator)
+    nodes = torch.randperm(15, generator=generator)[:size]
+    edges, kept = induced_subgraph(nodes, edge_index, 15)
+    # PyG numbers the nodes of a part in the order that they have in the graph.
+    in_order, order = nodes.sort()
+    expected, _, mask = subgraph(in_order, edge_index, relabel_nodes=True, num_nodes=15, return_edge_mask=True)
+    assert torch.equal(order.argsort()[edges], expected)
+    assert torch.equal(kept, mask)
+    assert torch.equal(nodes[edges], edge_index[:, kept])
+
+
+def test_rows_of_a_sparse_matrix() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(9, 5, generator=generator) * (torch.rand(9, 5, generator=generator) < 0.3)
+    x[4] = 0.0
+    for rows in ([8, 0, 4, 3], [4], [], list(range(9))):
+        chosen = torch.tensor(rows, dtype=torch.int64)
+        taken = take_rows(x.to_sparse_csr(), chosen)
+        assert taken.layout == torch.sparse_csr
+        assert torch.equal(taken.to_dense(), x[chosen])
+        assert torch.equal(take_rows(x, chosen), x[chosen])
