@@ -3,11 +3,15 @@
 import math
 
 import pytest
+import torch
 
 from gatlib.checkpoint import read_description
+from gatlib.chem import feature_dims
 from gatlib.metrics import mean_metrics, metrics_per_task
-from gatlib.model_folder import bundled_models, model_folder
+from gatlib.model_folder import bundled_models, model_folder, pretrained_folder
+from gatlib.models import Architecture, GraphAttentionNetwork
 from gatlib.predictor import DEFAULT_MODEL, Predictor
+from gatlib.training.pretrained import settings_of, start_from
 
 ETHINYLESTRADIOL = "C[C@]12CC[C@H]3[C@@H](CCc4cc(O)ccc34)[C@@H]1CC[C@@]2(O)C#C"
 BENZO_A_PYRENE = "c1ccc2c(c1)cc1ccc3cccc4ccc2c1c34"
@@ -27,6 +31,16 @@ def test_every_bundled_model_loads_has_a_card_and_is_small(name):
     assert "licence" in card
     assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "README.md"}
+
+
+def test_the_pretrained_network_can_be_started_from_and_has_a_card():
+    folder = pretrained_folder("molecules")
+    network = GraphAttentionNetwork(Architecture(**settings_of("molecules")), *feature_dims(), 1)
+    before = network.atom_embedding.embedding.weight.clone()
+    start_from(network, "molecules")
+    assert not torch.equal(network.atom_embedding.embedding.weight, before)
+    assert "licence" in (folder / "README.md").read_text(encoding="utf-8")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
 
 
 def test_tox21_knows_an_oestrogen_and_a_dioxin_like_compound_from_alcohol():
