@@ -27,7 +27,8 @@ def run(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="recipe, gat, gatv2, transformer, gps, rf, gb or chemprop; repeat for several. Default: recipe, rf.",
+            help="recipe; recipe with gat, gatv2, transformer or gps blocks; recipe with morgan, descriptors or both "
+            "beside the graph; rf, gb, chemprop; repeat for several. Default: recipe, rf.",
             show_default=False,
         ),
     ] = None,

@@ -14,6 +14,9 @@ NETWORKS: dict[str, dict[str, object]] = {
     "gatv2": {"conv": "gatv2", "attention": "edges"},
     "transformer": {"conv": "transformer", "attention": "edges"},
     "gps": {"attention": "both", "random_walk": 16},
+    "morgan": {"side_features": "morgan"},
+    "descriptors": {"side_features": "descriptors"},
+    "both": {"side_features": "both"},
 }
 BASELINES = ("rf", "gb", "chemprop")
 RECIPE = "recipe"

@@ -214,9 +214,16 @@ def test_without_chemprop_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_models_are_changes_of_the_recipe(experiment: Experiment) -> None:
     names = {
-        model: network_name(recipe_of(experiment, model, None, 0)) for model in ("recipe", "gat", "transformer", "gps")
+        model: network_name(recipe_of(experiment, model, None, 0))
+        for model in ("recipe", "gat", "transformer", "gps", "both")
     }
-    assert names == {"recipe": "gatv2", "gat": "gat", "transformer": "transformer", "gps": "gps (gatv2)"}
+    assert names == {
+        "recipe": "gatv2",
+        "gat": "gat",
+        "transformer": "transformer",
+        "gps": "gps (gatv2)",
+        "both": "gatv2 + both",
+    }
     assert recipe_of(experiment, "gps", "scaffold", 3).split == "scaffold"
 
 
