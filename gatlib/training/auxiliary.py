@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gatlib.chem import InvalidMolecule, constitution
+from gatlib.chem import InvalidMolecule, neutral_fragments
 from gatlib.chem.graphs import join_graphs
 from gatlib.data.splits import Split
 from gatlib.training.molecules import LabelledMolecules
@@ -18,19 +18,21 @@ from gatlib.training.molecules import LabelledMolecules
 def join_auxiliary(molecules: LabelledMolecules, split: Split) -> tuple[LabelledMolecules, Split]:
     """One table of the molecules and, as further rows of train with further tasks, of ``molecules.auxiliary``.
 
-    No molecule of valid or test is among the further rows, in any stereochemistry. Values of further tasks are brought
-    to mean 0 and standard deviation 1.
+    No molecule of valid or test is among the further rows, nor a stereoisomer or a salt of one: assays have measured
+    many drugs under several names. Values of further tasks are brought to mean 0 and standard deviation 1.
     """
-    held_out = {_key(molecules.smiles[row]) for rows in (split.valid, split.test) for row in rows}
+    held_out: set[str] = set()
+    for row in (*split.valid, *split.test):
+        held_out |= _fragments(molecules.smiles[row])
     parts, train, blocks = [molecules, *molecules.auxiliary], [split.train], [molecules.targets]
     first_row = len(molecules.smiles)
     for others in molecules.auxiliary:
-        graphs, smiles = others.graphs, others.smiles
-        free = [error is None and _key(text) not in held_out for error, text in zip(graphs.errors, smiles, strict=True)]
+        usable = zip(others.graphs.errors, others.smiles, strict=True)
+        free = [error is None and held_out.isdisjoint(_fragments(text)) for error, text in usable]
         rows = np.flatnonzero(free)
         train.append(first_row + rows)
         blocks.append(others.targets if others.task_type == "classification" else _standardized(others.targets, rows))
-        first_row += len(smiles)
+        first_row += len(others.smiles)
     joint = replace(
         molecules,
         cells=[cells for part in parts for cells in part.cells],
@@ -43,12 +45,12 @@ def join_auxiliary(molecules: LabelledMolecules, split: Split) -> tuple[Labelled
     return joint, replace(split, train=np.concatenate(train))
 
 
-def _key(smiles: str) -> str | None:
-    """None for what RDKit does not read: sets that come with graphs may have such."""
+def _fragments(smiles: str) -> frozenset[str]:
+    """None of what RDKit does not read: sets that come with graphs may have such."""
     try:
-        return constitution(smiles)
+        return neutral_fragments(smiles)
     except InvalidMolecule:
-        return None
+        return frozenset()
 
 
 def _standardized(values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -57,13 +57,14 @@ def test_molecules_of_valid_and_test_are_not_learned_from(molecules: LabelledMol
     assert len(further) == len(free) < 21  # the others all are, but what is no molecule
 
 
-def test_a_stereoisomer_is_held_out_too(write_table: TableWriter) -> None:
-    own = write_table("own.csv", ["smiles", "a"], [["C[C@H](N)F", 1], ["CCO", 0], ["CCN", 1], ["CCC", 0]])
-    other = write_table("other.csv", ["smiles", "b"], [["C[C@@H](N)F", 1], ["CCCC", 0]])
+def test_stereoisomers_and_salts_are_held_out_too(write_table: TableWriter) -> None:
+    own = write_table("own.csv", ["smiles", "a"], [["C[C@H](N)c1ccccc1", 1], ["CCO", 0], ["CCN", 1], ["O=C(O)CC", 0]])
+    salts = [["C[C@@H](N)c1ccccc1", 1], ["Cl.CC(N)c1ccccc1", 0], ["CC([NH3+])c1ccccc1.OC(=O)c1cc2ccccc2cc1O", 1]]
+    other = write_table("other.csv", ["smiles", "b"], [*salts, ["[Na+].CCC([O-])=O", 1], ["CCCC", 0], ["CCO.Cl", 1]])
     molecules = read_molecules(str(own), ["a"], "classification")
     molecules = replace(molecules, auxiliary=(read_molecules(str(other), ["b"], "classification"),))
     split = Split(train=np.array([1, 2]), valid=np.array([3]), test=np.array([0]))
-    assert join_auxiliary(molecules, split)[1].train.tolist() == [1, 2, 5]
+    assert join_auxiliary(molecules, split)[1].train.tolist() == [1, 2, 8, 9]
 
 
 def test_joined_graphs_are_those_of_the_parts() -> None:
