@@ -1,12 +1,8 @@
 """A trained model on disk: a folder with weights, a description that is validated, and a model card.
 
-``model.safetensors`` holds the weights, ``model.json`` everything else that a prediction needs, ``README.md``
-the card for people. Nothing is unpickled. Both files carry the other's identity: a folder that was truncated or
-edited is refused before anything is built from it.
+The files are those of :mod:`gatlib.model_files`, and ``README.md``, the card for people.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from gatlib.chem import feature_dims
 from gatlib.data.cards import TaskType
 from gatlib.errors import InputError, describe
+from gatlib.model_files import FORMAT_VERSION, read_model_json, read_weights, sha256, write_model_files
 from gatlib.models import Architecture, GraphAttentionNetwork
 
-FORMAT_VERSION: Final = 1
 ALL: Final = "all"  # in place of a split: nothing was held out
 Metrics = dict[str, dict[str, dict[str, float | None]]]  # split -> task (or "mean") -> metric -> value
 FEATURIZATION: Final = "ogb-v1"  # OGB's 9 atom and 3 bond features; a change of them is a new name
@@ -76,12 +72,8 @@ def save_model(folder: Path, network: GraphAttentionNetwork, **fields: Any) -> M
     import safetensors.torch
 
     weights = safetensors.torch.save(network.state_dict())
-    description = ModelDescription(weights_sha256=_sha256(weights), **fields)
-    content = json.loads(description.model_dump_json())
-    (folder / "model.safetensors").write_bytes(weights)
-    # Written last: a folder with a model.json is a whole model.
-    text = json.dumps({**content, "content_sha256": _content_hash(content)}, indent=1, ensure_ascii=False)
-    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+    description = ModelDescription(weights_sha256=sha256(weights), **fields)
+    write_model_files(folder, weights, description)
     return description
 
 
@@ -89,29 +81,13 @@ def read_description(folder: Path) -> ModelDescription:
     """The validated ``model.json`` of a model folder.
 
     Raises:
-        InputError: no such file, not JSON, edited, or from a newer gatlib.
+        InputError: no such file, not JSON, of a model of nodes, edited, or from a newer gatlib.
     """
-    path = folder / "model.json"
-    if not path.is_file():
-        raise InputError(f"{folder} is not a model folder: it has no model.json")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content["format_version"]
-        stored_hash = content.pop("content_sha256")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InputError(
-            f"{path} is not a whole model description (truncated or edited): copy the folder again"
-        ) from None
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise InputError(
-            f"{path} is of a newer format ({version!r}, this gatlib reads {FORMAT_VERSION}): upgrade gatlib"
-        )
-    if stored_hash != _content_hash(content):
-        raise InputError(f"{path} was changed after training (its checksum does not match): copy the folder again")
+    content = read_model_json(folder, None)
     try:
         return ModelDescription.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {describe(error)}") from None
+        raise InputError(f"{folder / 'model.json'}: {describe(error)}") from None
 
 
 def load_model(folder: Path) -> tuple[GraphAttentionNetwork, ModelDescription]:
@@ -125,10 +101,7 @@ def load_model(folder: Path) -> tuple[GraphAttentionNetwork, ModelDescription]:
 
     description = read_description(folder)
     path = folder / "model.safetensors"
-    weights = path.read_bytes() if path.is_file() else b""
-    if _sha256(weights) != description.weights_sha256:
-        state = "are missing" if not weights else "are not those that model.json describes (truncated or edited)"
-        raise InputError(f"the weights {path} {state}: copy the folder again")
+    weights = read_weights(folder, description.weights_sha256)
     network = description.build()
     try:
         network.load_state_dict(safetensors.torch.load(weights))
@@ -142,11 +115,3 @@ def load_model(folder: Path) -> tuple[GraphAttentionNetwork, ModelDescription]:
             f"the weights {path} do not fit the architecture in model.json: copy the folder again"
         ) from None
     return network.eval(), description
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _content_hash(content: dict[str, Any]) -> str:
-    return _sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())

@@ -23,7 +23,7 @@ from gatlib.data.cards import TaskType
 #: The metrics of each kind of task; the first chooses the best epoch.
 METRICS = {"classification": ("roc_auc", "pr_auc"), "regression": ("rmse", "mae", "r2")}
 #: Metrics where more is better.
-HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "r2"}
+HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "r2", "accuracy", "macro_f1"}
 
 
 def metrics_per_task(

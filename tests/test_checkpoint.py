@@ -11,13 +11,12 @@ import safetensors.torch
 import torch
 
 from gatlib.checkpoint import (
-    _content_hash,
-    _sha256,
     load_model,
     read_description,
     save_model,
 )
 from gatlib.errors import InputError
+from gatlib.model_files import content_hash, sha256
 
 Damage = Callable[[Path], object]
 
@@ -37,7 +36,7 @@ def edit(change: Callable[[dict[str, Any]], object], sign: bool = False) -> Dama
         change(content)
         if sign:
             content.pop("content_sha256")
-            content["content_sha256"] = _content_hash(content)
+            content["content_sha256"] = content_hash(content)
         path.write_text(json.dumps(content), encoding="utf-8")
 
     return damage
@@ -57,12 +56,12 @@ def other_weights(folder: Path) -> None:
     """Weights of another network, with a description that vouches for them."""
     data = safetensors.torch.save({"weight": torch.zeros(3)})
     (folder / "model.safetensors").write_bytes(data)
-    edit(lambda content: content.update(weights_sha256=_sha256(data)), sign=True)(folder)
+    edit(lambda content: content.update(weights_sha256=sha256(data)), sign=True)(folder)
 
 
 def no_safetensors(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"junk")
-    edit(lambda content: content.update(weights_sha256=_sha256(b"junk")), sign=True)(folder)
+    edit(lambda content: content.update(weights_sha256=sha256(b"junk")), sign=True)(folder)
 
 
 DAMAGE: dict[str, tuple[Damage, str]] = {

@@ -14,6 +14,7 @@ RANKS = {
     "kernels": 0,
     "nn": 1,
     "chem": 1,
+    "model_files": 2,
     "model_folder": 2,
     "data": 2,
     "network": 2,

@@ -13,7 +13,8 @@ PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize("code", PYTHON_BLOCKS, ids=lambda code: code.split("\n")[0][:40])
-def test_the_python_of_the_readme_runs(code):
+def test_the_python_of_the_readme_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
 
 
@@ -32,8 +33,23 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path):
             assert found == word
 
 
+def test_a_network_goes_from_networkx_to_predictions_as_the_readme_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (making,) = (code for code in PYTHON_BLOCKS if "write_graphml" in code)
+    exec(compile(making, "README.md", "exec"), {})
+    commands = re.findall(r"^gatlib (network \w+ .*friends.graphml.*)$", README, re.MULTILINE)
+    assert [command.split()[1] for command in commands] == ["train", "predict"]
+    for command in commands:
+        subprocess.run(
+            [sys.executable, "-m", "gatlib.cli.main", *command.split("#")[0].split()], check=True, capture_output=True
+        )
+    header, *rows = (tmp_path / "clubs.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "node,club_pred,p_Mr. Hi,p_Officer"
+    assert [row.split(",")[0] for row in rows] == [f"member {number}" for number in range(34)]
+
+
 def test_the_options_that_the_readme_uses_exist():
-    for line in re.findall(r"^\$? ?gatlib (experiment \w+|\w+) (.*)$", README, re.MULTILINE):
+    for line in re.findall(r"^\$? ?gatlib ((?:experiment|network) \w+|\w+) (.*)$", README, re.MULTILINE):
         command, rest = line
         help_text = subprocess.run(
             [sys.executable, "-m", "gatlib.cli.main", *command.split(), "--help"],

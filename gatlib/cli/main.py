@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from gatlib.cli import experiment
+from gatlib.cli import experiment, network
 from gatlib.cli.options import DataDir, Split, Task
 
 app = typer.Typer(
-    help="Graph attention for molecules: predict from SMILES, train, evaluate.",
+    help="Graph attention for molecules and networks: predict, train, evaluate.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(network.app, name="network")
 
 SmilesColumn = Annotated[
     str | None,

@@ -12,7 +12,8 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.experiments.experiment import RECIPE, Experiment, recipe_of
 from gatlib.experiments.run import run_folder, run_of
-from gatlib.training.fit import STATE, check_output_folder, save_trained, target_scale, train_network
+from gatlib.training.fit import save_trained, target_scale, train_network
+from gatlib.training.run_folder import STATE, check_output_folder
 from gatlib.training.train import read_dataset, with_auxiliary
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from gatlib.data.files import atomic_path
 from gatlib.errors import InputError
 from gatlib.experiments.scores import Cost, Scores
-from gatlib.training.fit import library_versions
+from gatlib.training.run_folder import library_versions
 
 COLUMNS = [
     "date",

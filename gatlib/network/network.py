@@ -46,6 +46,7 @@ class Network:
     active: csr_matrix | None  # [N, F] numeric features, mostly zero
     notes: list[str]  # what was decided while reading, a sentence each
     active_names: list[str] | None = None  # [F], None where a feature is known by its position only
+    directed: bool = False  # edges lead one way
 
     @property
     def num_nodes(self) -> int:
@@ -90,7 +91,7 @@ def make_network(edges: EdgeList, tables: Sequence[NodeTable] = (), *, directed:
         if 0 < len(table.ids) < len(ids) and (table.active is not None or len(table.attributes.columns)):
             notes.append(f"{counted(len(ids) - len(table.ids), 'node')} without a row in {table.name}")
     notes += edge_notes
-    return Network(ids, edge_index, edge_weight, attributes, active, notes, active_names)
+    return Network(ids, edge_index, edge_weight, attributes, active, notes, active_names, directed)
 
 
 def take_column(network: Network, column: str) -> tuple[Network, list[str | None]]:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,15 +38,21 @@ class EpochLog(lightning.Callback):
             writer.writerow({name: "" if value != value else value for name, value in row.items()})
 
 
-def plot_learning_curve(log_file: Path, picture: Path, score: str) -> None:
-    """Draw the losses and the validation score against the epoch, with the best epoch marked."""
+def plot_learning_curve(
+    log_file: Path, picture: Path, score: str, title: str = "Validation score, mean over tasks"
+) -> None:
+    """Draw the losses and the validation score against the epoch, with the best epoch marked.
+
+    Of epochs with equal scores it is the one of the lowest loss.
+    """
     from matplotlib.figure import Figure
 
     from gatlib.metrics import HIGHER_IS_BETTER
 
     log = pd.read_csv(log_file)
     curve = log[f"valid_{score}"]
-    best = int(curve.argmax() if score in HIGHER_IS_BETTER else curve.argmin())
+    best_score = curve.max() if score in HIGHER_IS_BETTER else curve.min()
+    best = int(log["valid_loss"].where(curve == best_score).fillna(math.inf).argmin())
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     losses.plot(log["epoch"], log["train_loss"], label="train")
@@ -54,7 +61,7 @@ def plot_learning_curve(log_file: Path, picture: Path, score: str) -> None:
     losses.legend()
     scores.plot(log["epoch"], curve, color="tab:green")
     scores.plot(log["epoch"][best], curve[best], "o", color="tab:red", label=f"kept: epoch {best}, {curve[best]:.3f}")
-    scores.set(xlabel="epoch", ylabel=score.replace("_", "-").upper(), title="Validation score, mean over tasks")
+    scores.set(xlabel="epoch", ylabel=score.replace("_", "-").upper(), title=title)
     scores.legend()
     for axes in (losses, scores):
         axes.grid(alpha=0.3)

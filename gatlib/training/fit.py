@@ -1,13 +1,10 @@
 """Train one model and write its folder."""
 
-import json
 import math
-import platform
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import lightning
@@ -17,7 +14,6 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from numpy.typing import NDArray
 
-import gatlib
 from gatlib.checkpoint import ALL, Metrics, ModelDescription, TrainingSummary, save_model
 from gatlib.chem import feature_dims
 from gatlib.data.batches import GraphBatches
@@ -33,8 +29,7 @@ from gatlib.training.module import Scale, TrainingModule, evaluation_loader, tra
 from gatlib.training.molecules import LabelledMolecules
 from gatlib.training.pretrained import start_from
 from gatlib.training.recipe import Recipe
-
-STATE = ".training"  # folder of an unfinished run
+from gatlib.training.run_folder import STATE, check_output_folder, library_versions, same_run
 
 
 @dataclass(frozen=True)
@@ -56,21 +51,6 @@ class TrainedNetwork:
     valid_score: float  # of the best epoch, the first of the metrics; NaN without molecules in valid
     epochs: int
     seconds: float
-
-
-def check_output_folder(folder: Path) -> None:
-    """Refuse a folder that cannot take a new model.
-
-    Raises:
-        InputError: it holds a model already, is a file, or cannot be written.
-    """
-    if (folder / "model.json").exists():
-        raise InputError(f"{folder} holds a trained model already: name another folder, or delete this one first")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / STATE).mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to the folder {folder}: {error.strerror}") from None
 
 
 def fit(
@@ -186,17 +166,6 @@ def predict_rows(
         outputs = torch.cat([network(batch) for batch in evaluation_loader(GraphBatches(molecules.graphs, rows))])
     outputs = outputs.sigmoid() if molecules.task_type == "classification" else outputs
     return outputs.double().numpy() * scale.std + scale.mean
-
-
-def same_run(path: Path, settings: dict[str, object]) -> None:
-    """Write down what run this is, or refuse to mix it with another one that stopped here."""
-    text = json.dumps(settings, indent=1, sort_keys=True)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise InputError(
-            f"{path.parent.parent} holds an unfinished run with other settings: repeat the same command to finish it, "
-            "delete the folder, or name another one"
-        )
-    path.write_text(text, encoding="utf-8")
 
 
 def check_labels(molecules: LabelledMolecules, split: Split) -> None:
@@ -330,10 +299,3 @@ def write_predictions(
         table[name] = molecules.targets[rows, task]
         table[f"{name}_pred"] = values[:, task]
     table.to_csv(path, index=False, float_format="%.6g")
-
-
-def library_versions() -> dict[str, str]:
-    """The versions that decide a result."""
-    packages = ("torch", "torch-geometric", "rdkit", "lightning", "numpy")
-    versions = {package: version(package) for package in packages}
-    return {"gatlib": gatlib.__version__, "python": platform.python_version(), **versions}

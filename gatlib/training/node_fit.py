@@ -19,8 +19,7 @@ from gatlib.models import NodeAttentionNetwork
 from gatlib.training.epoch_log import EpochLog, quiet_lightning
 from gatlib.training.node_module import BestEpoch, NodeTrainingModule
 from gatlib.training.node_recipe import NodeRecipe
-
-STATE = ".training"  # folder of an unfinished run
+from gatlib.training.run_folder import STATE
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,7 @@ def train_nodes(
         InputError: the arrays do not fit each other or the recipe; there is nothing to learn from or to choose an epoch
             by; the training diverged.
     """
-    _check_graph(x, edge_index, y, num_classes, edge_attr)
-    train, valid = (_known(y, split, part) for part in ("train", "valid"))
-    _check_metric(y[valid], recipe, num_classes)
+    train, valid = check_nodes(x, edge_index, y, split, recipe, num_classes, edge_attr)
     torch.manual_seed(recipe.seed)
     network = NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
     module = NodeTrainingModule(network, recipe, x, edge_index, y, edge_attr, train, valid)
@@ -100,6 +97,26 @@ def train_nodes(
         raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
     network.load_state_dict(best.weights)
     return TrainedNodes(network.cpu().eval(), best.best[0], trainer.current_epoch, seconds)
+
+
+def check_nodes(
+    x: Tensor,
+    edge_index: Tensor,
+    y: Tensor,
+    split: Split,
+    recipe: NodeRecipe,
+    num_classes: int,
+    edge_attr: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The nodes of known class in train and in valid, if :func:`train_nodes`, which is called alike, can begin.
+
+    Raises:
+        InputError: as :func:`train_nodes` does before it writes anything.
+    """
+    _check_graph(x, edge_index, y, num_classes, edge_attr)
+    train, valid = _known(y, split, "train"), _known(y, split, "valid")
+    _check_metric(y[valid], recipe, num_classes)
+    return train, valid
 
 
 def _check_graph(x: Tensor, edge_index: Tensor, y: Tensor, num_classes: int, edge_attr: Tensor | None) -> None:

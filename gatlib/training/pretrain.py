@@ -27,11 +27,12 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import metrics_with_mean
 from gatlib.training.corpus import collect_molecules
-from gatlib.training.fit import STATE, check_output_folder, library_versions, predict_rows, same_run, train_network
+from gatlib.training.fit import predict_rows, train_network
 from gatlib.training.model_card import write_pretrained_card
 from gatlib.training.module import Scale
 from gatlib.training.molecules import LabelledMolecules
 from gatlib.training.recipe import Recipe
+from gatlib.training.run_folder import STATE, check_output_folder, library_versions, same_run
 
 _BLOCK = 1000  # molecules whose descriptors are computed and written at once
 

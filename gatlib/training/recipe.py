@@ -67,7 +67,7 @@ def read_recipe(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
         raise InputError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"recipe {path} must be lines of 'key: value'")
-    return _validated(content, f"recipe {path}", kind)
+    return validated(content, f"recipe {path}", kind)
 
 
 def make_recipe(content: dict[str, Any], where: str) -> Recipe:
@@ -76,10 +76,11 @@ def make_recipe(content: dict[str, Any], where: str) -> Recipe:
     Raises:
         InputError: an unknown key, a value out of range; ``where`` names the place.
     """
-    return _validated(content, where, Recipe)
+    return validated(content, where, Recipe)
 
 
-def _validated(content: dict[str, Any], where: str, kind: type[AnyRecipe]) -> AnyRecipe:
+def validated(content: dict[str, Any], where: str, kind: type[AnyRecipe]) -> AnyRecipe:
+    """:func:`make_recipe` for recipes of another kind."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:

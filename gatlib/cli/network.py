@@ -1,0 +1,83 @@
+"""``gatlib network``: train, predict."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Classes of the nodes of a network: train, predict.", no_args_is_help=True)
+
+Example = Annotated[
+    str | None,
+    typer.Argument(help="In place of files: karate, davis or les-miserables.", show_default=False),
+]
+Edges = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="List of edges: csv, tsv or txt, also .gz; a column weight is used."),
+]
+Features = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What is known of the nodes, beside --edges: csv, json or npz.")
+]
+Graph = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Nodes and edges in one file: GraphML, GEXF, GML or JSON node-link."),
+]
+IdColumn = Annotated[
+    str | None,
+    typer.Option("--id", metavar="COLUMN", help="Column of the node ids, if not id, node, node_id or new_id."),
+]
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the new model.")],
+    example: Example = None,
+    edges: Edges = None,
+    features: Features = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table of the labels, beside --edges; blank: unlabelled.")
+    ] = None,
+    graph: Graph = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="What to learn: column of --labels, attribute of --graph.")
+    ] = None,
+    id_column: IdColumn = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPLIT",
+            help="random, the COLUMN that holds train, valid and test, or a csv FILE with node and split. "
+            "Default: random.",
+        ),
+    ] = None,
+    directed: Annotated[bool, typer.Option("--directed", help="The edges of --edges lead one way.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of weights, dropout and random split. Default: 0.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
+    recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="All other settings.")] = None,
+) -> None:
+    """Train a model on the labelled nodes of a network. A run that was stopped goes on."""
+    from gatlib.cli.network_commands import train_network_command
+    from gatlib.network.sources import NetworkSource
+
+    source = NetworkSource(example, graph, edges, features, id_column)
+    changes = {"split": split, "seed": seed, "max_epochs": max_epochs}
+    train_network_command(source, labels, target, directed, recipe, changes, output)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Option("-m", "--model", metavar="DIR", help="Folder of a trained model.")],
+    example: Example = None,
+    edges: Edges = None,
+    features: Features = None,
+    graph: Graph = None,
+    id_column: IdColumn = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="CSV to write; - for standard output.")
+    ] = None,
+) -> None:
+    """Predict the class of every node, of the network of the training, with new nodes, or of another one."""
+    from gatlib.cli.network_commands import predict_network_command
+    from gatlib.network.sources import NetworkSource
+
+    predict_network_command(model, NetworkSource(example, graph, edges, features, id_column), output)

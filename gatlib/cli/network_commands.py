@@ -1,0 +1,83 @@
+"""What the commands on networks print around the library's calls."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gatlib.cli.tables import metrics_table, plain_table
+from gatlib.network.sources import NetworkSource, read_labelled_source, read_source
+
+# A pipe or a file has no width of its own, and a table must not be folded for it.
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+_err = Console(stderr=True, highlight=False)
+_PREVIEW_ROWS = 10
+_PREVIEW_COLUMNS = 8
+
+
+def train_network_command(
+    source: NetworkSource,
+    labels: Path | None,
+    target: str | None,
+    directed: bool,
+    recipe_file: Path | None,
+    changes: Mapping[str, object],
+    output: Path,
+) -> None:
+    """``gatlib network train``: an example or a user's files."""
+    from gatlib.training.network_train import network_recipe, split_labelled, train_network_model
+
+    recipe = network_recipe(recipe_file, changes)
+    labelled = read_labelled_source(source, labels, target, recipe.split, directed)
+    split, notes = split_labelled(labelled, recipe)
+    for note in [*labelled.network.notes, *notes]:
+        _say(f"note: {note}")
+    trained = train_network_model(
+        labelled.network,
+        labelled.labels,
+        split,
+        recipe,
+        output,
+        name=output.resolve().name,
+        target=labelled.target,
+        source=labelled.source,
+        progress=True,
+    )
+    for note in trained.notes:
+        _say(f"note: {note}")
+    training = trained.model.description.training
+    _out.print(metrics_table(trained.metrics, f"{labelled.target} of {training.network}, {training.split} split"))
+    sizes = ", ".join(f"{count:,} {part}" for part, count in training.labelled.items())
+    _say(f"{training.nodes:,} nodes, {training.edges:,} edges; labelled: {sizes}")
+    _say(f"{trained.epochs} epochs in {trained.seconds:.0f} s; model in {output}")
+
+
+def predict_network_command(folder: Path, source: NetworkSource, output: str | None) -> None:
+    """``gatlib network predict``: a row for each node."""
+    from gatlib.network.predict import NodePredictor, write_table
+
+    predictor = NodePredictor.load(folder)
+    table = predictor.predict(read_source(source, predictor.description.directed))
+    if output == "-":
+        write_table(table, _out.file)
+        return
+    if output is not None:
+        write_table(table, Path(output))
+    _print_preview(table, predictor.description.name)
+    _say(f"{len(table):,} nodes written to {output}" if output else f"{len(table):,} nodes; -o FILE writes them all")
+
+
+def _print_preview(table: Any, name: str) -> None:
+    columns = [str(column) for column in table.columns]
+    shown = len(columns) if len(columns) <= _PREVIEW_COLUMNS else 2
+    rows = [
+        [f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row[:shown]]
+        for row in table.head(_PREVIEW_ROWS).values.tolist()
+    ]
+    _out.print(plain_table(columns[:shown], rows, name))
+
+
+def _say(line: str) -> None:
+    _out.print(line, soft_wrap=True, markup=False)

@@ -1,0 +1,135 @@
+"""Where a network comes from: an example, a file of a graph, or edges and tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatlib.errors import InputError
+from gatlib.network.network import Network, take_column
+from gatlib.network.splits import RANDOM
+
+_TABLES = (".csv", ".tsv", ".txt", ".gz")
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """One of ``example``, ``graph`` and ``edges``."""
+
+    example: str | None = None
+    graph: Path | None = None
+    edges: Path | None = None
+    features: Path | None = None  # beside edges
+    id_column: str | None = None  # of features and labels
+
+    @property
+    def name(self) -> str:
+        """The names of its files, for people."""
+        files = [path.name for path in (self.graph, self.edges, self.features) if path is not None]
+        return self.example or ", ".join(files)
+
+
+@dataclass(frozen=True)
+class LabelledNetwork:
+    """A network with something to learn."""
+
+    network: Network
+    labels: list[str | None]  # [N], None where unlabelled
+    target: str  # what the labels are
+    parts: list[str | None] | None  # [N], the cells of the column that holds the split
+    source: str  # where it comes from, for people
+
+
+def read_source(source: NetworkSource, directed: bool) -> Network:
+    """The network of a source, to predict it.
+
+    Args:
+        source: where it is.
+        directed: whether the edges of a list lead one way. A graph says so itself; it is read as undirected where
+            this is False.
+
+    Raises:
+        InputError: not one source; it cannot be read.
+    """
+    _check_source(source)
+    if source.example is not None:
+        from gatlib.network.examples import example_network
+
+        return example_network(source.example)[0]
+    if source.graph is not None:
+        from gatlib.network.formats import read_graph
+
+        return read_graph(source.graph, directed=None if directed else False)[0]
+    from gatlib.network.reading import read_network
+
+    assert source.edges is not None
+    return read_network(source.edges, source.features, id_column=source.id_column, directed=directed)[0]
+
+
+def read_labelled_source(
+    source: NetworkSource, labels: Path | None, target: str | None, split: str, directed: bool
+) -> LabelledNetwork:
+    """The network of a source with the labels of its nodes, to learn them.
+
+    Args:
+        source: where it is.
+        labels: the table of the labels, beside a list of edges.
+        target: the column or the node attribute of the labels; an example knows its own.
+        split: the column or node attribute that holds train, valid and test, unless it is ``random`` or a file.
+        directed: whether the edges of a list lead one way; a graph says so itself.
+
+    Raises:
+        InputError: not one source; it cannot be read; what belongs to it is missing, or does not belong to it.
+    """
+    _check_source(source)
+    if labels is not None and source.edges is None:
+        raise InputError("--labels goes with --edges: the labels of a graph are one of its node attributes (--target)")
+    if directed and source.edges is None:
+        raise InputError("--directed goes with --edges: a graph says itself whether its edges lead one way")
+    column = None if split == RANDOM or is_split_file(split) else split
+    if source.edges is not None:
+        return _read_tables(source, labels, target, column, directed)
+    if source.graph is not None:
+        from gatlib.network.formats import read_graph
+
+        if target is None:
+            raise InputError("name the node attribute to learn with --target")
+        network, found = read_graph(source.graph, target)
+    else:
+        from gatlib.network.examples import example_network
+
+        assert source.example is not None
+        network, found, own_target = example_network(source.example)
+        if target not in (None, own_target):
+            raise InputError(f"the labels of {source.example} are {own_target!r}: leave --target out")
+        target = own_target
+    assert found is not None
+    parts = None
+    if column is not None:
+        network, parts = take_column(network, column)
+    return LabelledNetwork(network, found, target, parts, source.name)
+
+
+def is_split_file(split: str) -> bool:
+    """Whether a split is the name of a file rather than of a column."""
+    return Path(split).suffix.lower() in _TABLES or Path(split).is_file()
+
+
+def _read_tables(
+    source: NetworkSource, labels: Path | None, target: str | None, column: str | None, directed: bool
+) -> LabelledNetwork:
+    from gatlib.network.reading import read_network
+
+    if labels is None or target is None:
+        raise InputError("give the table of the labels with --labels, and name its column to learn with --target")
+    assert source.edges is not None
+    network, found = read_network(
+        source.edges, source.features, labels, target, id_column=source.id_column, directed=directed, split=column
+    )
+    assert found is not None
+    return LabelledNetwork(network, found.labels, target, found.parts, f"{source.name}, {labels.name}")
+
+
+def _check_source(source: NetworkSource) -> None:
+    if sum(given is not None for given in (source.example, source.graph, source.edges)) != 1:
+        raise InputError("give --edges with a list of edges, or --graph with a graph, or the name of an example")
+    if source.features is not None and source.edges is None:
+        raise InputError("--features goes with --edges: the attributes of a graph are in its own file")

@@ -1,0 +1,241 @@
+"""From a network and the labels of its nodes to a model folder."""
+
+import hashlib
+import math
+import shutil
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import RichProgressBar
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gatlib.calibration import fit_temperature
+from gatlib.data.splits import Split
+from gatlib.errors import InputError
+from gatlib.metrics import node_metrics
+from gatlib.network.encoding import learn_rule
+from gatlib.network.network import Network
+from gatlib.network.node_model import (
+    NodeModel,
+    NodeModelDescription,
+    NodeTrainingSummary,
+    check_text,
+    save_node_model,
+    sorted_classes,
+)
+from gatlib.network.predict import calibrated, prediction_table, write_table
+from gatlib.network.sources import LabelledNetwork
+from gatlib.network.splits import RANDOM, node_split
+from gatlib.network.tensors import network_tensors
+from gatlib.training.epoch_log import plot_learning_curve
+from gatlib.training.node_card import write_node_card
+from gatlib.training.node_fit import check_nodes, train_nodes
+from gatlib.training.node_recipe import NodeRecipe
+from gatlib.training.recipe import read_recipe, validated
+from gatlib.training.run_folder import STATE, check_output_folder, library_versions, same_run
+
+#: What `gatlib network train` trains where nothing else is said.
+NETWORK_RECIPE = NodeRecipe.model_validate({"num_layers": 3, "max_epochs": 500})
+_SEE_WEIGHTS = ("gat", "gatv2", "transformer")
+_FEW_NODES = 100
+_PACKAGES = ("torch", "torch-geometric", "lightning", "numpy", "scipy", "networkx")
+
+
+@dataclass(frozen=True)
+class TrainedNetworkModel:
+    """What :func:`train_network_model` gives back."""
+
+    folder: Path
+    model: NodeModel
+    metrics: pd.DataFrame  # a row for valid and one for test: split, labels, and each metric
+    notes: list[str]  # what was decided about the attributes and the weights
+    epochs: int
+    seconds: float
+
+
+def network_recipe(path: Path | None, changes: Mapping[str, object]) -> NodeRecipe:
+    """:data:`NETWORK_RECIPE`, changed by the keys of a YAML file, then by ``changes`` that are not None.
+
+    Raises:
+        InputError: the file cannot be read; an unknown key; a value out of range.
+    """
+    given = {} if path is None else read_recipe(path, NodeRecipe).model_dump(exclude_unset=True)
+    wanted = {key: value for key, value in changes.items() if value is not None}
+    settings = {**NETWORK_RECIPE.model_dump(), **given, **wanted, "dataset": None}
+    return validated(settings, f"recipe {path}" if path else "command line", NodeRecipe)
+
+
+def split_labelled(labelled: LabelledNetwork, recipe: NodeRecipe) -> tuple[Split, list[str]]:
+    """The split that the recipe names, and notes.
+
+    Raises:
+        InputError: see :func:`gatlib.network.splits.node_split`; a class has one node, in a random split.
+    """
+    split = node_split(labelled.labels, recipe.split, recipe.seed, ids=labelled.network.ids, parts=labelled.parts)
+    if recipe.split == RANDOM:
+        counts = Counter(label for label in labelled.labels if label is not None)
+        lone = sorted(label for label, count in counts.items() if count == 1)
+        if lone:
+            raise InputError(
+                f"class {lone[0]!r:.60} of {labelled.target!r} has one node, which cannot be learned and judged: "
+                "label more, give it the label of another class, or leave it blank"
+            )
+    return split
+
+
+def train_network_model(
+    network: Network,
+    labels: Sequence[str | None],
+    split: Split,
+    recipe: NodeRecipe,
+    folder: Path,
+    name: str,
+    target: str,
+    source: str,
+    progress: bool = False,
+) -> TrainedNetworkModel:
+    """Train a network, keep the weights of the best validation epoch, calibrate on valid, test once, write the folder.
+
+    An unfinished run in ``folder`` is taken up where it stopped, with the same result as without the stop.
+
+    Args:
+        network: the graph.
+        labels: of its nodes, None where unlabelled, ``[N]``.
+        split: its nodes in train, valid and test.
+        recipe: the settings. ``edge_features`` follows from the weights of the edges.
+        folder: where to write ``model.safetensors``, ``model.json``, ``README.md``, ``metrics.csv``,
+            ``training_log.csv``, ``learning_curve.png``, ``split.csv`` and ``test_predictions.csv``.
+        name: of the model.
+        target: what the labels are.
+        source: where the network comes from, for the card.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: the folder cannot take the model, or holds an unfinished run of other settings; there is nothing to
+            learn from; the training diverged.
+    """
+    classes = sorted_classes({label for label in labels if label is not None})
+    rule = learn_rule(network)
+    check_text(target, classes, rule)
+    mean_weight, notes = _mean_weight(network.edge_weight, recipe)
+    recipe = _with_edge_features(recipe, int(mean_weight is not None))
+    x, edge_index, edge_attr = network_tensors(network, rule, mean_weight)
+    place = {label: number for number, label in enumerate(classes)}
+    y = torch.tensor([-1 if label is None else place[label] for label in labels])
+    check_nodes(x, edge_index, y, split, recipe, len(classes), edge_attr)
+
+    check_output_folder(folder)
+    data = _fingerprint(x, edge_index, edge_attr, y, *map(torch.from_numpy, split.parts().values()))
+    same_run(folder / STATE / "run.json", {"recipe": recipe.model_dump(), "target": target, "data": data})
+    bars = [RichProgressBar(leave=False)] if progress else []
+    trained = train_nodes(x, edge_index, y, split, recipe, folder, len(classes), edge_attr, bars)
+    with torch.inference_mode():
+        logits = trained.network(x, edge_index, edge_attr)
+    temperature = _temperature(logits[split.valid], y[split.valid])
+    probabilities = calibrated(logits, temperature)
+    metrics = _metrics_table(y.numpy(), probabilities, split)
+
+    _write_tables(folder, network, split, metrics)
+    plot_learning_curve(folder / "training_log.csv", folder / "learning_curve.png", recipe.metric, "Validation score")
+    description = NodeModelDescription(
+        name=name,
+        target=target,
+        classes=classes,
+        rule=rule,
+        directed=network.directed,
+        mean_weight=mean_weight,
+        architecture=recipe.architecture(),
+        in_channels=x.size(1),
+        temperature=temperature,
+        training=NodeTrainingSummary(
+            network=source,
+            nodes=network.num_nodes,
+            edges=edge_index.size(1) // (1 if network.directed else 2),
+            labelled={part: int((y[rows] >= 0).sum()) for part, rows in split.parts().items()},
+            split=recipe.split,
+            seed=recipe.seed,
+        ),
+        metrics={row["split"]: _values(row) for row in metrics.to_dict("records")},
+        versions=library_versions(_PACKAGES),
+        weights_sha256="",
+    )
+    table = prediction_table(network.ids, probabilities, description)
+    table.insert(1, target, pd.Series(list(labels), dtype=object), allow_duplicates=True)
+    write_table(table.iloc[split.test], folder / "test_predictions.csv")
+    write_node_card(folder, description)
+    description = save_node_model(folder, trained.network, description)
+    shutil.rmtree(folder / STATE)
+    model = NodeModel(trained.network, description)
+    return TrainedNetworkModel(folder, model, metrics, [*rule.notes, *notes], trained.epochs, trained.seconds)
+
+
+def _mean_weight(weight: NDArray[np.float32] | None, recipe: NodeRecipe) -> tuple[float | None, list[str]]:
+    """The mean of the weights that the network is to see, and notes."""
+    if weight is None or not len(weight):
+        return None, []
+    if weight.min() == weight.max():
+        return None, ["edges all have the same weight, which says nothing: weights are left out"]
+    if recipe.conv not in _SEE_WEIGHTS:
+        return None, [f"weights of edges are left out: conv {recipe.conv!r} does not see them"]
+    return float(weight.mean(dtype=np.float64)), ["attention sees the weights of the edges"]
+
+
+def _with_edge_features(recipe: NodeRecipe, found: int) -> NodeRecipe:
+    if recipe.edge_features not in (0, found):
+        raise InputError(
+            f"the recipe has edge_features {recipe.edge_features} and the edges have {found}: leave the key out, the "
+            "weights of the edges decide"
+        )
+    return recipe.model_copy(update={"edge_features": found})
+
+
+def _temperature(logits: Tensor, y: Tensor) -> float:
+    """The temperature that fits, and 1 at least where the nodes are too few to show that the network is too unsure."""
+    # A handful that are all right would make every probability 0 or 1.
+    known = y >= 0
+    few = int(known.sum()) < _FEW_NODES or bool((logits.argmax(dim=1) == y)[known].all())
+    return max(fit_temperature(logits, y), 1.0 if few else 0.0)
+
+
+def _fingerprint(*tensors: Tensor | None) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is None:
+            parts = []
+        elif tensor.layout == torch.sparse_csr:
+            parts = [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+        else:
+            parts = [tensor]
+        for part in parts:
+            digest.update(f"{list(part.shape)}".encode())
+            digest.update(np.ascontiguousarray(part.numpy()).data)
+    return digest.hexdigest()
+
+
+def _metrics_table(y: NDArray[np.int64], probabilities: NDArray[np.float64], split: Split) -> pd.DataFrame:
+    rows = []
+    for part in ("valid", "test"):
+        nodes = split.parts()[part]
+        labels = int((y[nodes] >= 0).sum())
+        rows.append({"split": part, "labels": labels, **node_metrics(y[nodes], probabilities[nodes])})
+    return pd.DataFrame(rows)
+
+
+def _values(row: dict[Hashable, Any]) -> dict[str, float | None]:
+    return {
+        str(key): None if math.isnan(value) else value for key, value in row.items() if key not in ("split", "labels")
+    }
+
+
+def _write_tables(folder: Path, network: Network, split: Split, metrics: pd.DataFrame) -> None:
+    metrics.to_csv(folder / "metrics.csv", index=False)
+    part_of = {int(row): part for part, rows in split.parts().items() for row in rows}
+    rows = [(network.ids[row], part_of[row]) for row in sorted(part_of)]
+    write_table(pd.DataFrame(rows, columns=["node", "split"]), folder / "split.csv")

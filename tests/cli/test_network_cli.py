@@ -1,0 +1,297 @@
+"""`gatlib network`: what it writes, and that bad input ends with one sentence, exit code 2 and no file."""
+
+import gzip
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from gatlib.cli.main import app, main
+
+Run = Callable[..., tuple[int, str, str]]
+# Two circles of four that know each other by one edge.
+PAIRS = ["ab", "ac", "bc", "cd", "ad", "ef", "eg", "fg", "gh", "eh", "de"]
+EDGES = "source,target\n" + "".join(f"{a},{b}\n" for a, b in PAIRS)
+LABELS = "id,side,part\n" + "".join(
+    f"{node},{'left' if node in 'abcd' else 'right'},{part}\n"
+    for node, part in zip("abcdefgh", ["train", "train", "valid", "test"] * 2, strict=True)
+)
+SPLIT = "--split=part"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run `gatlib network` with these arguments in an empty folder: exit code, standard output, standard error."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gatlib", "network", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def network_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of edges, features, labels and graphs, good and bad, and a model of the good ones."""
+    folder = tmp_path_factory.mktemp("network")
+    graph = nx.Graph([(f"{a}", f"{b}") for a, b in PAIRS])
+    for node in graph:
+        graph.nodes[node].update(side="left" if node in "abcd" else "right", age=ord(node) % 7 + 0.5)
+    nx.write_graphml(graph, folder / "friends.graphml")
+    nx.write_gml(graph, folder / "friends.gml")
+    nx.write_gexf(graph, folder / "friends.gexf")
+    (folder / "friends.json").write_text(json.dumps(nx.node_link_data(graph, edges="links")))
+    unknown = (folder / "friends.graphml").read_text().replace('source="a"', 'source="z"', 1)
+    texts = {
+        "edges.csv": EDGES,
+        "loop.csv": "source,target\na,a\n",
+        "one_column.csv": "source\na\n",
+        "weight.csv": "source,target,weight\na,b,1\nb,c,-1\n",
+        "empty.csv": "",
+        "labels.csv": LABELS,
+        "strangers.csv": "id,side\nx,left\ny,right\n",
+        "one_class.csv": LABELS.replace("right", "left"),
+        "lone.csv": LABELS.replace("h,right", "h,alone"),
+        "twice.csv": LABELS + "a,right,train\n",
+        "no_valid.csv": LABELS.replace("valid", "test"),
+        "words.csv": LABELS.replace("valid", "validate"),
+        "features.csv": "id,age,town\n" + "".join(f"{node},{ord(node) % 5 + 0.5},Bonn\n" for node in "abcdefgh"),
+        "features.json": json.dumps({node: [number % 3, number % 2 + 5] for number, node in enumerate("abcdefgh")}),
+        "unknown.graphml": unknown,
+        "one_node.gml": 'graph [ node [ id 0 label "a" side "left" ] ]',
+        "tiny.yaml": "hidden_channels: 8\nheads: 2\nmax_epochs: 3\n",
+        "typo.yaml": "learning_rat: 1\n",
+        "roc.yaml": "metric: roc_auc\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    (folder / "cut.csv.gz").write_bytes(gzip.compress(EDGES.encode())[:-9])
+    (folder / "graph.pkl").write_bytes(pickle.dumps(Trap()))
+    (folder / "graph.json").write_bytes(pickle.dumps(Trap()))
+    (folder / "features.npz").write_bytes(pickle.dumps(Trap()))
+    train = ["--edges", "edges.csv", "--features", "features.json", "--labels", "labels.csv", "--target", "side", SPLIT]
+    arguments = [*train, "--recipe", "tiny.yaml", "-o", "model"]
+    subprocess.run([sys.executable, "-m", "gatlib.cli.main", "network", "train", *arguments], cwd=folder, check=True)
+    for name in ("cut", "edited", "bare"):
+        shutil.copytree(folder / "model", folder / name)
+    (folder / "cut" / "model.json").write_text((folder / "model" / "model.json").read_text()[:-20])
+    weights = bytearray((folder / "model" / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "edited" / "model.safetensors").write_bytes(weights)
+    (folder / "bare" / "model.json").unlink()
+    return folder
+
+
+class Trap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.abort, ()
+
+
+TRAIN = ["train", "-o", "new", "--recipe", "{tiny.yaml}"]
+TABLES = [*TRAIN, "--target", "side", "--labels", "{labels.csv}"]
+GOOD = [*TRAIN, "--target", "side", "--edges", "{edges.csv}"]
+GRAPH = [*TRAIN, "--target", "side", "--graph"]
+PREDICT = ["predict", "-o", "out.csv", "-m", "{model}"]
+BAD = {
+    "train on nothing": (TRAIN, "give --edges with a list of edges, or --graph with a graph, or the name of an"),
+    "train on two": ([*TRAIN, "karate", "--graph", "{friends.gml}"], "give --edges with a list of edges, or --graph"),
+    "no such example": ([*TRAIN, "karat"], "no example network 'karat': name one of karate, davis, les-miserables"),
+    "an example's target": ([*TRAIN, "karate", "--target", "x"], "the labels of karate are 'club'"),
+    "an example's labels": ([*TRAIN, "karate", "--labels", "x.csv"], "--labels goes with --edges"),
+    "a graph's features": ([*GRAPH, "{friends.gml}", "--features", "x.csv"], "--features goes with --edges"),
+    "a graph and --directed": ([*GRAPH, "{friends.gml}", "--directed"], "--directed goes with --edges"),
+    "no labels": (GOOD, "give the table of the labels with --labels"),
+    "no target": ([*TRAIN, "--edges", "{edges.csv}", "--labels", "{labels.csv}"], "name its column to learn with"),
+    "no target of a graph": ([*TRAIN, "--graph", "{friends.gml}"], "name the node attribute to learn with --target"),
+    "a missing file": ([*TABLES, "--edges", "none.csv"], "there is no file none.csv"),
+    "an empty file": ([*TABLES, "--edges", "{empty.csv}"], "empty.csv is empty"),
+    "a broken gzip": ([*TABLES, "--edges", "{cut.csv.gz}"], "is not a whole gzip file"),
+    "one column": ([*TABLES, "--edges", "{one_column.csv}"], "has one column: an edge needs two"),
+    "a negative weight": ([*TABLES, "--edges", "{weight.csv}"], "weight.csv, data row 2: weight '-1' is not"),
+    "a missing target": ([*TABLES, "--edges", "{edges.csv}", "--target", "x"], "has no column 'x'; its columns are"),
+    "a missing id": ([*TABLES, "--edges", "{edges.csv}", "--id", "x"], "has no column 'x'; its columns are"),
+    "a missing attribute": ([*TRAIN, "--graph", "{friends.gml}", "--target", "x"], "have no attribute 'x'; their"),
+    "an unknown end": ([*GRAPH, "{unknown.graphml}"], "an edge names the node 'z', which the file does not have"),
+    "labels of others": ([*GOOD, "--labels", "{strangers.csv}"], "no id in column 'id' (first 'x') is a node of the"),
+    "contradicting labels": ([*GOOD, "--labels", "{twice.csv}"], "node 'a' has label 'left' in data row 1 and 'right'"),
+    "one class": ([*GOOD, "--labels", "{one_class.csv}"], "the labels have fewer than two classes ('left')"),
+    "a lone member": ([*GOOD, "--labels", "{lone.csv}"], "class 'alone' of 'side' has one node"),
+    "an empty part": ([*GOOD, SPLIT, "--labels", "{no_valid.csv}"], "split column 'part' has no labelled valid nodes"),
+    "an unknown part": ([*GOOD, SPLIT, "--labels", "{words.csv}"], "node 'c': 'validate' is not train, valid or test"),
+    "no split column": ([*TABLES, "--edges", "{edges.csv}", "--split", "fold"], "has no column 'fold'"),
+    "no split file": ([*TABLES, "--edges", "{edges.csv}", "--split", "f.csv"], "there is no file f.csv"),
+    "one node": ([*TABLES, "--edges", "{loop.csv}", "--labels", "{loop_labels}"], "the graph has 1 node: it needs two"),
+    "one node in a graph": ([*GRAPH, "{one_node.gml}"], "one_node.gml: the graph has 1 node: it needs two or more"),
+    "a pickle": ([*GRAPH, "{graph.pkl}"], "graph.pkl: cannot tell its format"),
+    "a pickle called json": ([*GRAPH, "{graph.json}"], "graph.json cannot be read as json"),
+    "a pickle called npz": ([*TABLES, "--edges", "{edges.csv}", "--features", "{features.npz}"], "as npz"),
+    "no epochs": ([*TRAIN, "karate", "--max-epochs", "0"], "key 'max_epochs': Input should be"),
+    "a typo": (["train", "-o", "new", "karate", "--recipe", "{typo.yaml}"], "unknown key 'learning_rat'"),
+    "roc_auc of five": (["train", "-o", "new", "les-miserables", "--recipe", "{roc.yaml}"], "is of two classes"),
+    "into a file": (["train", "karate", "-o", "{edges.csv}"], "cannot write to the folder"),
+    "into a model": (["train", "karate", "-o", "{model}"], "holds a trained model already"),
+    "predict nothing": (PREDICT, "give --edges with a list of edges"),
+    "no features": ([*PREDICT, "--edges", "{edges.csv}"], "the nodes have no features, and the model was trained with"),
+    "other features": (
+        [*PREDICT, "--edges", "{edges.csv}", "--features", "{features.csv}"],
+        "the nodes have no features, and the model was trained with",
+    ),
+    "no such model": (["predict", "-m", "none", "karate"], "there is no model 'none': name a folder written by"),
+    "a model of molecules": (["predict", "-m", "tox21", "karate"], "use 'gatlib predict -m tox21'"),
+    "a truncated model": (["predict", "-m", "{cut}", "karate"], "truncated or edited"),
+    "edited weights": (["predict", "-m", "{edited}", "karate"], "truncated or edited"),
+    "a bare folder": (["predict", "-m", "{bare}", "karate"], "is not a model folder: it has no model.json"),
+    "to a missing folder": (
+        ["predict", "-m", "{model}", "--edges", "{edges.csv}", "--features", "{features.json}", "-o", "none/out.csv"],
+        "cannot write",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "reason"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    arguments: list[str], reason: str, run: Run, network_files: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "loop_labels.csv").write_text("id,side\na,left\n")
+    places = {path.name: path for path in network_files.iterdir()} | {"loop_labels": tmp_path / "loop_labels.csv"}
+    filled = [re.sub(r"\{(.+)\}", lambda name: str(places[name[1]]), argument) for argument in arguments]
+    before = {path: path.stat().st_mtime_ns for path in network_files.rglob("*")}
+    code, out, err = run(*filled)
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert (code, len(lines)) == (2, 1), err
+    assert lines[0].startswith("Error: ")
+    assert reason in lines[0]
+    assert "Traceback" not in out + err
+    assert list(Path.cwd().iterdir()) == []
+    assert {path: path.stat().st_mtime_ns for path in network_files.rglob("*")} == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["predict"], ["train", "--wrong"]], ids=str)
+def test_a_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, ["network", *arguments])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_the_karate_club_is_learned_and_predicted(run: Run) -> None:
+    code, out, _ = run("train", "karate", "-o", "club", "--max-epochs", "60")
+    assert code == 0
+    assert "note: nodes have no features: their degrees, random walks and ranks are used" in out
+    assert "club of karate, random split" in out
+    assert "34 nodes, 78 edges; labelled: 20 train, 8 valid, 6 test" in out
+    assert re.search(r"test +6 +[01]\.\d{3}", out)  # the accuracy on test
+    metrics = pd.read_csv("club/metrics.csv").set_index("split")
+    assert metrics.loc["valid", "accuracy"] >= 0.75
+    code, out, _ = run("predict", "-m", "club", "karate", "-o", "out.csv")
+    assert code == 0
+    assert "34 nodes written to out.csv" in out
+    table = pd.read_csv("out.csv", dtype={"node": str})
+    assert list(table.columns) == ["node", "club_pred", "p_Mr. Hi", "p_Officer"]
+    stored = pd.read_csv("club/test_predictions.csv", dtype={"node": str})
+    assert stored.drop(columns="club").equals(table.set_index("node").loc[stored["node"]].reset_index())
+    code, out, _ = run("predict", "-m", "club", "karate", "-o", "-")
+    assert (code, out) == (0, Path("out.csv").read_text())
+    code, out, _ = run("predict", "-m", "club", "les-miserables")  # a wholly new graph
+    assert (code, "77 nodes; -o FILE writes them all" in out) == (0, True)
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["club", "out.csv"]
+
+
+@pytest.mark.parametrize("name", ["davis", "les-miserables"])
+def test_the_other_examples_are_learned(name: str, run: Run) -> None:
+    code, out, _ = run("train", name, "-o", "model", "--max-epochs", "5")
+    assert (code, "model in model" in out) == (0, True)
+
+
+@pytest.mark.parametrize("suffix", ["graphml", "gml", "gexf", "json"])
+def test_a_graph_is_learned_and_predicted_in_each_format(
+    suffix: str, run: Run, network_files: Path, tmp_path: Path
+) -> None:
+    graph = network_files / f"friends.{suffix}"
+    split = tmp_path / "split.csv"
+    rows = [line.split(",") for line in LABELS.split()[1:]]
+    split.write_text("node,split\n" + "".join(f"{node},{part}\n" for node, _, part in rows))
+    arguments = ["--graph", graph, "--target", "side", "--split", split, "--recipe", network_files / "tiny.yaml"]
+    code, out, err = run("train", *arguments, "-o", "new[1]")
+    assert code == 0, err
+    assert f"side of friends.{suffix}" in out
+    assert "model in new[1]" in out
+    assert run("predict", "-m", "new[1]", "--graph", graph, "-o", "out.csv")[0] == 0
+    assert list(pd.read_csv("out.csv")["node"]) == list("abcdefgh")
+
+
+def test_tables_are_learned_and_new_nodes_predicted(run: Run, network_files: Path, tmp_path: Path) -> None:
+    assert json.loads((network_files / "model" / "model.json").read_text())["training"]["split"] == "part"
+    (tmp_path / "more.csv").write_text(EDGES + "a,newcomer\nnewcomer,another\n")
+    features = json.loads((network_files / "features.json").read_text()) | {"newcomer": [0, 6], "another": []}
+    (tmp_path / "more.json").write_text(json.dumps(features))
+    more = ["--edges", tmp_path / "more.csv", "--features", tmp_path / "more.json"]
+    code, out, _ = run("predict", "-m", network_files / "model", *more, "-o", "out.csv")
+    assert (code, "10 nodes written to out.csv" in out) == (0, True)
+    table = pd.read_csv("out.csv")
+    assert list(table["node"]) == [*"abcdefgh", "newcomer", "another"]
+    assert table[["p_left", "p_right"]].sum(axis=1).sub(1).abs().max() < 1e-5
+
+
+def test_features_of_other_names_are_refused(run: Run, network_files: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text(json.dumps({node: ["x", "y"] for node in "abcdefgh"}))
+    arguments = ["--edges", network_files / "edges.csv", "--features", tmp_path / "other.json"]
+    code, _, err = run("predict", "-m", network_files / "model", *arguments, "-o", "out.csv")
+    assert code == 2
+    assert "none of the 2 features (first 'x') is one of the" in err
+    assert not Path("out.csv").exists()
+
+
+def test_the_direction_of_edges_is_kept_when_asked_for(run: Run, network_files: Path) -> None:
+    tables = ["--edges", network_files / "edges.csv", "--labels", network_files / "labels.csv", "--target", "side"]
+    arguments = [*tables, SPLIT, "--recipe", network_files / "tiny.yaml", "--directed", "-o", "new"]
+    assert run("train", *arguments)[0] == 0
+    assert json.loads(Path("new/model.json").read_text())["directed"] is True
+    assert run("predict", "-m", "new", "--edges", network_files / "edges.csv")[0] == 0
+    code, _, err = run("predict", "-m", "new", "karate")
+    assert (code, "the graph is undirected and the model was trained on one that is directed" in err) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["predict"]], ids=str)
+def test_help_is_there_and_waits_for_no_heavy_import(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from gatlib.cli.main import app\n"
+        f"assert CliRunner().invoke(app, ['network', *{arguments}, '--help']).exit_code == 0\n"
+        "assert not {'torch', 'pandas', 'numpy', 'networkx', 'scipy'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("id_column", [["--id", "new_id"], []], ids=["named", "found"])
+def test_a_real_network_is_learned(id_column: list[str], run: Run) -> None:
+    folder = Path(os.environ.get("GATLIB_DATA_DIR", "none")) / "social" / "twitch_PTBR"
+    if not folder.is_dir():
+        pytest.skip("needs the real data sets: set GATLIB_DATA_DIR to a folder with social/")
+    files = ["--edges", folder / "edges.csv.gz", "--features", folder / "features.json.gz"]
+    labels = ["--labels", folder / "target.csv.gz", "--target", "mature", *id_column]
+    code, out, _ = run("train", *files, *labels, "--max-epochs", 3, "-o", "model")
+    assert code == 0
+    assert "1,912 nodes, 31,299 edges; labelled: 1,148 train, 382 valid, 382 test" in out
+    assert ("target.csv.gz is joined on 'new_id'" in out) == (not id_column)
+    assert run("predict", "-m", "model", *files, "-o", "out.csv")[0] == 0
+    assert list(pd.read_csv("out.csv").columns) == ["node", "mature_pred", "p_False", "p_True"]
