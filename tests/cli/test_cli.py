@@ -8,36 +8,23 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from gatlib import __version__
-from gatlib.cli.main import app, main
+from gatlib.cli.main import app
+from tests.cli.conftest import Run
 
-Run = Callable[..., tuple[int, str, str]]
 COMMANDS = ["predict", "train", "evaluate", "models", "datasets"]
 TINY = "hidden_channels: 8\nheads: 1\nnum_layers: 1\nedge_channels: 4\nsplit: random\nmax_epochs: 1\nseed: 1\n"
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run `gatlib` with these arguments in an empty folder: exit code, standard output, standard error."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gatlib", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return call
+def run(run_gatlib: Run) -> Run:
+    """Run `gatlib`."""
+    return run_gatlib
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from gatlib.cli.main import app, main
+from gatlib.cli.main import app
+from tests.cli.conftest import Run
 
-Run = Callable[..., tuple[int, str, str]]
 # Two circles of four that know each other by one edge.
 PAIRS = ["ab", "ac", "bc", "cd", "ad", "ef", "eg", "fg", "gh", "eh", "de"]
 EDGES = "source,target\n" + "".join(f"{a},{b}\n" for a, b in PAIRS)
@@ -31,21 +30,9 @@ SPLIT = "--split=part"
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run `gatlib network` with these arguments in an empty folder: exit code, standard output, standard error."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gatlib", "network", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return call
+def run(run_gatlib: Run) -> Run:
+    """Run `gatlib network`."""
+    return lambda *arguments: run_gatlib("network", *arguments)
 
 
 @pytest.fixture(scope="module")

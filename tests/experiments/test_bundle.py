@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 import gatlib.experiments.bundle as bundle_module
 import gatlib.experiments.run as run_module
@@ -12,19 +11,9 @@ from gatlib import Predictor
 from gatlib.checkpoint import read_description
 from gatlib.errors import InputError
 from gatlib.experiments.bundle import bundle
-from gatlib.experiments.experiment import Experiment, load_experiment
+from gatlib.experiments.experiment import Experiment
 from gatlib.experiments.run import run_experiment
 from gatlib.training.molecules import LabelledMolecules, read_molecules
-from gatlib.training.recipe import Recipe
-
-
-@pytest.fixture
-def experiment(tmp_path: Path, tiny_recipe: Recipe) -> Experiment:
-    folder = tmp_path / "experiments" / "little"
-    folder.mkdir(parents=True)
-    settings = tiny_recipe.model_dump(exclude_defaults=True) | {"dataset": "tox21"}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
-    return load_experiment(folder.parent, "little")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from gatlib.chem.side_features import rdkit_descriptors
 from gatlib.errors import InputError
@@ -26,7 +25,6 @@ from gatlib.experiments.run import run_experiment
 from gatlib.metrics import METRICS, metrics_per_task
 from gatlib.training.fit import write_split
 from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
-from gatlib.training.recipe import Recipe
 
 TASKS = ["ring", "nitrogen"]
 
@@ -34,15 +32,6 @@ TASKS = ["ring", "nitrogen"]
 @pytest.fixture
 def molecules(table_file: Path) -> LabelledMolecules:
     return read_molecules(str(table_file), TASKS, "classification")
-
-
-@pytest.fixture
-def experiment(tmp_path: Path, tiny_recipe: Recipe) -> Experiment:
-    folder = tmp_path / "experiments" / "little"
-    folder.mkdir(parents=True)
-    settings = tiny_recipe.model_dump(exclude_defaults=True) | {"dataset": "tox21"}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
-    return load_experiment(folder.parent, "little")
 
 
 def test_a_run_leaves_its_files_and_is_not_repeated(
