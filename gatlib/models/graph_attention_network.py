@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from gatlib.chem.side_features import num_side_features
 from gatlib.models.architecture import Architecture
 from gatlib.nn import GATConv, GATv2Conv, TransformerConv
+from gatlib.nn.dropout import Dropout
 from gatlib.nn.edge_set import adjacent_edges
 from gatlib.nn.encodings import ShortestPathEncoding, SignInvariantEncoding, laplacian_encoding, random_walk_encoding
 from gatlib.nn.graph_transformer_block import GraphTransformerBlock
@@ -115,7 +116,7 @@ class GraphAttentionNetwork(nn.Module):
         self.side = SideInput(num_side, channels) if num_side else None
         pooled += channels if num_side else 0
         self.embedding = nn.Sequential(
-            nn.Dropout(settings.dropout), nn.Linear(pooled, channels), nn.GELU(), nn.Dropout(settings.dropout)
+            Dropout(settings.dropout), nn.Linear(pooled, channels), nn.GELU(), Dropout(settings.dropout)
         )
         # 5. Read out one value per task.
         self.readout = nn.Linear(channels, num_tasks)

@@ -12,6 +12,7 @@ from torch_geometric.utils import add_self_loops, remove_self_loops
 from gatlib.errors import InputError
 from gatlib.models.node_architecture import NodeArchitecture
 from gatlib.nn import GATConv, GATv2Conv, LinearAttention, TransformerConv
+from gatlib.nn.dropout import Dropout
 from gatlib.nn.remembered import remembered
 from gatlib.nn.sparse_linear import SparseLinear, drop_features
 
@@ -42,7 +43,7 @@ class NodeLayer(nn.Module):
         self.skip = SparseLinear(in_channels, channels) if settings.residual and settings.conv != "mlp" else None
         self.norm = _norm(settings)
         self.activation = nn.ReLU() if settings.activation == "relu" else nn.ELU()
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.full = LinearAttention(channels, heads) if settings.global_attention else None
         self.full_norm = _norm(settings) if settings.global_attention else None
         width = settings.feed_forward * channels

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from gatlib.nn.batches import pointers
+from gatlib.nn.dropout import Dropout
 from gatlib.nn.full_attention import FullAttention
 
 # Norms that need to know which nodes belong together.
@@ -90,7 +91,7 @@ class GraphTransformerBlock(nn.Module):
             raise ValueError(f"drop_path must be a probability from 0 to 1, 1 excluded; found {drop_path}.")
         make_norm = nn.Identity if norm is None else norm
         self.norm_first, self.drop_path = norm_first, drop_path
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         # 1. Attention over the edges.
         self.local = local
         self.local_norm = make_norm(channels) if local is not None else None
@@ -104,7 +105,7 @@ class GraphTransformerBlock(nn.Module):
         # 3. The feed-forward network.
         width = feed_forward * channels
         self.feed_forward = (
-            nn.Sequential(nn.Linear(channels, width), activation(), nn.Dropout(dropout), nn.Linear(width, channels))
+            nn.Sequential(nn.Linear(channels, width), activation(), Dropout(dropout), nn.Linear(width, channels))
             if feed_forward
             else None
         )

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gatlib.kernels.edge_range import check_range
 from gatlib.nn.checks import check_nodes, describe
+from gatlib.nn.dropout import Dropout
 
 Pooling = Callable[[Tensor, Tensor | None, int | None], Tensor]
 
@@ -151,6 +152,6 @@ def _mlp(in_channels: int, hidden_channels: int, out_channels: int, num_layers: 
         raise ValueError(f"dropout must be a probability from 0 to 1; found {dropout}.")
     widths = [in_channels] + [hidden_channels] * (num_layers - 1)
     hidden = [
-        layer for width in widths[:-1] for layer in (nn.Linear(width, hidden_channels), nn.GELU(), nn.Dropout(dropout))
+        layer for width in widths[:-1] for layer in (nn.Linear(width, hidden_channels), nn.GELU(), Dropout(dropout))
     ]
     return nn.Sequential(*hidden, nn.Linear(widths[-1], out_channels))

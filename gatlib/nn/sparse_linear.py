@@ -7,6 +7,7 @@ import torch_geometric.nn as pyg
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gatlib.nn.dropout import dropout
 from gatlib.nn.remembered import remembered
 
 
@@ -45,13 +46,13 @@ def _transposed(x: Tensor) -> Tensor:
     return x.t().to_sparse_csr()
 
 
-def drop_features(x: Tensor, dropout: float, training: bool) -> Tensor:
-    """Zero each feature with probability `dropout` in training, and scale up the others; of a sparse `x` those stored.
+def drop_features(x: Tensor, p: float, training: bool) -> Tensor:
+    """Zero each feature with probability `p` in training, and scale up the others; of a sparse `x` those stored.
 
     Shapes:
         - **x** and **output:** :math:`(N, F)`, dense or `torch.sparse_csr`
     """
-    if not training or dropout == 0 or x.layout != torch.sparse_csr:
-        return torch.nn.functional.dropout(x, dropout, training)
-    values = torch.nn.functional.dropout(x.values(), dropout)
+    if not training or p == 0 or x.layout != torch.sparse_csr:
+        return dropout(x, p, training)
+    values = dropout(x.values(), p, training)
     return torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False)
