@@ -219,20 +219,25 @@ def models_command() -> None:
 
 def datasets_command(data_dir: Path | None) -> None:
     """``gatlib datasets``: the cards, and where the files are."""
-    from gatlib.data.cards import card_names, load_card
+    from gatlib.data.cards import NetworkCard, card_names, load_any_card
     from gatlib.data.files import data_dir as chosen_data_dir
     from gatlib.data.files import find_file
 
     folder = chosen_data_dir(data_dir)
     rows = []
     for name in card_names():
-        card = load_card(name)
-        path = find_file(card, folder)
-        where = str(path) if path else f"not in {folder}; downloaded at first use"
-        rows.append(
-            (name, card.title, f"{card.num_rows:,}", f"{len(card.tasks)} ({card.task_type})", card.metric, where)
-        )
-    _out.print(plain_table(("data set", "what", "rows", "tasks", "metric", "file"), rows))
+        card = load_any_card(name)
+        if isinstance(card, NetworkCard):
+            wanted, count, tasks = list(card.files.values()), card.num_nodes, f"{len(card.classes)} classes of nodes"
+        else:
+            wanted, count, tasks = [card], card.num_rows, f"{len(card.tasks)} ({card.task_type})"
+        found = [find_file(file, folder) for file in wanted]
+        where = str(found[0])
+        if None in found:
+            can_be_had = all(file.urls for file, path in zip(wanted, found, strict=True) if path is None)
+            where = f"not in {folder}; {'downloaded at first use' if can_be_had else 'see its card'}"
+        rows.append((name, card.title, f"{count:,}", tasks, card.metric, where))
+    _out.print(plain_table(("data set", "what", "rows or nodes", "tasks", "metric", "file"), rows))
 
 
 def experiments_command(root: Path) -> None:

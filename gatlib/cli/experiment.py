@@ -27,8 +27,9 @@ def run(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="recipe; recipe with gat, gatv2, transformer or gps blocks; recipe with morgan, descriptors or both "
-            "beside the graph; rf, gb, chemprop; repeat for several. Default: recipe, rf.",
+            help="Of molecules: recipe; recipe with gat, gatv2, transformer or gps blocks; recipe with morgan, "
+            "descriptors or both beside the graph; rf, gb, chemprop. Default: recipe, rf. Of networks: recipe; mlp; "
+            "gcn and gat of PyG; lr, gb, lp. Default: recipe, lr. Repeat for several.",
             show_default=False,
         ),
     ] = None,
@@ -41,7 +42,7 @@ def run(
     """Run models on a data set, on identical splits; what results.csv has already is not run again."""
     from gatlib.cli.commands import experiment_command
 
-    experiment_command(folder, name, model or ["recipe", "rf"], seeds, split, runs_dir, data_dir)
+    experiment_command(folder, name, model or [], seeds, split, runs_dir, data_dir)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from gatlib.data.cards import DatasetCard
+from gatlib.data.cards import DataFile, DatasetCard
 from gatlib.errors import InputError
 
 
@@ -24,9 +24,9 @@ def data_dir(given: Path | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("gatlib")) / "data"
 
 
-def find_file(card: DatasetCard, folder: Path) -> Path | None:
-    """The card's file below ``folder``, packed or not; None when it is not there."""
-    for path in (folder / card.file, folder / f"{card.file}.gz"):
+def find_file(wanted: DataFile, folder: Path) -> Path | None:
+    """The file below ``folder``, packed or not; None when it is not there."""
+    for path in (folder / wanted.file, folder / f"{wanted.file}.gz"):
         if path.is_file():
             return path
     return None
@@ -38,12 +38,17 @@ def dataset_file(card: DatasetCard, given_dir: Path | None = None) -> Path:
     Raises:
         InputError: when the file on disk is not the card's file, or it cannot be downloaded.
     """
+    return verified_file(card, card.name, given_dir)
+
+
+def verified_file(wanted: DataFile, name: str, given_dir: Path | None = None) -> Path:
+    """:func:`dataset_file` for one file of several; ``name`` is that of the data set."""
     folder = data_dir(given_dir)
-    path = find_file(card, folder) or _download(card, folder)
+    path = find_file(wanted, folder) or _download(wanted, name, folder)
     found = _sha256(path)
-    if found != card.sha256:
+    if found != wanted.sha256:
         raise InputError(
-            f"{path} is not the {card.name} file of its card (SHA-256 {found[:12]}…, expected {card.sha256[:12]}…): "
+            f"{path} is not the {name} file of its card (SHA-256 {found[:12]}…, expected {wanted.sha256[:12]}…): "
             "delete it to download it again"
         )
     return path
@@ -79,22 +84,27 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             raise InputError(f"{path} is not a whole gzip file ({error}): fetch it again") from None
 
 
-def _download(card: DatasetCard, folder: Path) -> Path:
+def _download(wanted: DataFile, name: str, folder: Path) -> Path:
     import pooch
 
-    target = folder / card.file
-    for url in card.urls:
+    if not wanted.urls:
+        raise InputError(
+            f"the {name} file {wanted.file} is not in {folder} and cannot be downloaded, as its card says: "
+            "put it there, or name another folder with --data-dir"
+        )
+    target = folder / wanted.file
+    for url in wanted.urls:
         packed = url.endswith(".gz")  # the card's hash is of the unpacked file: whoever called looks at it
-        known_hash = None if packed else f"sha256:{card.sha256}"
+        known_hash = None if packed else f"sha256:{wanted.sha256}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            name = f"{target.name}.gz" if packed else target.name
-            return Path(pooch.retrieve(url, known_hash=known_hash, fname=name, path=target.parent))
+            stored = f"{target.name}.gz" if packed else target.name
+            return Path(pooch.retrieve(url, known_hash=known_hash, fname=stored, path=target.parent))
         except (OSError, ValueError) as error:
             reason = type(error).__name__
     raise InputError(
-        f"the {card.name} file is not in {folder} and could not be downloaded ({reason}): "
-        f"put {card.file} (or {card.file}.gz) from {card.urls[0]} there, or name another folder with --data-dir"
+        f"the {name} file is not in {folder} and could not be downloaded ({reason}): "
+        f"put {wanted.file} (or {wanted.file}.gz) from {wanted.urls[0]} there, or name another folder with --data-dir"
     )
 
 

@@ -10,8 +10,9 @@ from gatlib.checkpoint import Metrics, ModelDescription, read_description
 from gatlib.data.cards import load_card
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
-from gatlib.experiments.experiment import RECIPE, Experiment, recipe_of
-from gatlib.experiments.run import run_folder, run_of
+from gatlib.experiments.experiment import RECIPE, Experiment
+from gatlib.experiments.molecule_runs import recipe_of, run_of
+from gatlib.experiments.run import run_folder
 from gatlib.training.fit import save_trained, target_scale, train_network
 from gatlib.training.run_folder import STATE, check_output_folder
 from gatlib.training.train import read_dataset, with_auxiliary
@@ -35,6 +36,7 @@ def bundle(
     Raises:
         InputError: a seed is not there; the folder cannot take the model; the data set is missing.
     """
+    load_card(experiment.dataset)  # refuses networks
     recipe = recipe_of(experiment, RECIPE, None, seeds[0])
     members = [
         run_folder(runs_dir, experiment, run_of(RECIPE, recipe_of(experiment, RECIPE, None, seed))) for seed in seeds

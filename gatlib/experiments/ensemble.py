@@ -1,34 +1,30 @@
 """The mean of the predictions of several runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from gatlib.experiments.scores import PREDICTED, predicted_tasks
 
-
-def write_mean_predictions(members: Sequence[Path], folder: Path) -> bool:
-    """Write ``valid_predictions.csv`` and ``test_predictions.csv`` with the means of those of the members.
+def write_mean_predictions(
+    members: Sequence[Path], folder: Path, mean_of: Callable[[Sequence[Path]], pd.DataFrame | None]
+) -> bool:
+    """Write ``test_predictions.csv`` with the means of those of the members, and ``valid_predictions.csv`` likewise.
 
     Args:
         members: folders of runs.
         folder: of the result; made if need be.
+        mean_of: the mean of several tables, None where they are of different rows.
 
     Returns:
-        False, and nothing is written, where the members did not predict the same molecules.
+        False, and nothing is written, where the members were not tested on the same rows. Where only their valid rows
+        differ, there is no table of valid.
     """
-    means = {}
-    for part in ("valid", "test"):
-        tables = [pd.read_csv(member / f"{part}_predictions.csv") for member in members]
-        if any(not table["row"].equals(tables[0]["row"]) for table in tables):
-            return False
-        mean = tables[0]
-        columns = [task + PREDICTED for task in predicted_tasks(mean)]
-        mean[columns] = np.mean([table[columns].to_numpy() for table in tables], axis=0)
-        means[part] = mean
+    means = {part: mean_of([member / f"{part}_predictions.csv" for member in members]) for part in ("valid", "test")}
+    if means["test"] is None:
+        return False
     folder.mkdir(parents=True, exist_ok=True)
     for part, mean in means.items():
-        mean.to_csv(folder / f"{part}_predictions.csv", index=False, float_format="%.6g")
+        if mean is not None:
+            mean.to_csv(folder / f"{part}_predictions.csv", index=False, float_format="%.6g")
     return True

@@ -5,22 +5,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatlib.errors import InputError
-from gatlib.training.recipe import Recipe, load_recipe, make_recipe
+from pydantic import BaseModel, ConfigDict
 
-#: Networks to compare the recipe's own with: what each changes of the recipe.
-NETWORKS: dict[str, dict[str, object]] = {
-    "gat": {"conv": "gat", "attention": "edges"},
-    "gatv2": {"conv": "gatv2", "attention": "edges"},
-    "transformer": {"conv": "transformer", "attention": "edges"},
-    "gps": {"attention": "both", "random_walk": 16},
-    "morgan": {"side_features": "morgan"},
-    "descriptors": {"side_features": "descriptors"},
-    "both": {"side_features": "both"},
-}
-BASELINES = ("rf", "gb", "chemprop")
+from gatlib.data.cards import NetworkCard, load_any_card
+from gatlib.errors import InputError
+from gatlib.training.node_recipe import NodeRecipe
+from gatlib.training.recipe import Recipe, read_recipe
+
 RECIPE = "recipe"
-MODELS = (RECIPE, *NETWORKS, *BASELINES)
 
 
 @dataclass(frozen=True)
@@ -29,7 +21,7 @@ class Experiment:
 
     name: str
     folder: Path
-    recipe: Recipe
+    recipe: Recipe | NodeRecipe
 
     @property
     def results(self) -> Path:
@@ -62,34 +54,27 @@ def load_experiment(root: Path, name: str) -> Experiment:
     names = experiment_names(root)
     if name not in names:
         raise InputError(f"there is no experiment {name!r} in {root}; there are: {', '.join(names) or 'none'}")
-    recipe = load_recipe(root / name / "recipe.yaml")
-    if recipe.dataset is None:
-        raise InputError(f"recipe {root / name / 'recipe.yaml'} names no data set: add a line 'dataset: tox21'")
-    return Experiment(name, root / name, recipe)
+    path = root / name / "recipe.yaml"
+    # The data set says which kind of recipe it is.
+    named = read_recipe(path, _NamesDataset).dataset
+    if named is None:
+        raise InputError(f"recipe {path} names no data set: add a line 'dataset: tox21'")
+    kind: type[Recipe] | type[NodeRecipe] = NodeRecipe if isinstance(load_any_card(named), NetworkCard) else Recipe
+    return Experiment(name, root / name, read_recipe(path, kind))
 
 
-def recipe_of(experiment: Experiment, model: str, split: str | None, seed: int) -> Recipe:
-    """The settings of one run of a network.
+class _NamesDataset(BaseModel):
+    """The one key that recipes of all kinds have."""
 
-    Raises:
-        InputError: they do not fit together.
-    """
-    changes = NETWORKS.get(model, {}) | {"seed": seed} | ({} if split is None else {"split": split})
-    return make_recipe(experiment.recipe.model_dump() | changes, f"experiment {experiment.name}, model {model}")
+    model_config = ConfigDict(extra="ignore")
+
+    dataset: str | None = None
 
 
-def network_name(recipe: Recipe) -> str:
-    """What a network is called in results and tables; without a +, it sees the graph only."""
-    kind = {"edges": recipe.conv, "full": "full attention", "both": f"gps ({recipe.conv})"}
-    name = kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
-    name += "" if recipe.pretrained is None else ", pretrained"
-    return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
-
-
-def recipe_id(recipe: Recipe) -> str:
-    """Eight digits of every setting that is not the default, but for the seed, the split and the data set.
+def recipe_id(recipe: Recipe | NodeRecipe) -> str:
+    """Eight digits of every setting that is not the default, but for the seed, the split and the data sets.
 
     A setting that a later version adds does not change them.
     """
-    settings = recipe.model_dump(exclude={"seed", "split", "dataset"}, exclude_defaults=True)
+    settings = recipe.model_dump(exclude={"seed", "split", "dataset", "transfer"}, exclude_defaults=True)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from gatlib.data.cards import TaskType
+from gatlib.experiments.results import is_identity
 from gatlib.experiments.scores import predicted_tasks
 
 _BINS = 10  # of a calibration curve
@@ -25,13 +26,19 @@ def draw_test_predictions(predictions: Path, task_type: TaskType) -> Path:
     table, picture = pd.read_csv(predictions), predictions.with_name("test.png")
     tasks = predicted_tasks(table)
     if task_type == "classification":
-        figure = Figure(figsize=(13, 4.4), layout="constrained")
-        _draw_curves(figure, table, tasks)
+        draw_curves(table, tasks, picture)
     else:
         figure = Figure(figsize=(4.6 * min(len(tasks), 3), 4.4 * -(-len(tasks) // 3)), layout="constrained")
         _draw_parity(figure, table, tasks)
-    figure.savefig(picture, dpi=120)
+        figure.savefig(picture, dpi=120)
     return picture
+
+
+def draw_curves(table: pd.DataFrame, tasks: list[str], picture: Path) -> None:
+    """Draw ROC, precision-recall and calibration curves of columns ``<task>``, 0 or 1, and ``<task>_pred``."""
+    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    _draw_curves(figure, table, tasks)
+    figure.savefig(picture, dpi=120)
 
 
 def draw_seeds(results: pd.DataFrame, metric: str, title: str, picture: Path) -> None:
@@ -49,7 +56,7 @@ def draw_seeds(results: pd.DataFrame, metric: str, title: str, picture: Path) ->
         axes.plot([runs["value"].mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
     # What a baseline's settings are takes a line; the tables have it.
     names = [
-        " · ".join([split, model, *([recipe] if len(recipe) == 8 else [])]) for (split, model, recipe), _ in groups
+        " · ".join([split, model, *([recipe] if is_identity(recipe) else [])]) for (split, model, recipe), _ in groups
     ]
     axes.set_yticks(range(len(groups)), names)
     axes.invert_yaxis()

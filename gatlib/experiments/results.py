@@ -1,6 +1,7 @@
 """``results.csv`` of an experiment: one row per run, part of the split, and metric; rows are only ever added."""
 
 import datetime as dt
+import re
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,11 @@ class Run(NamedTuple):
     recipe: str  # identity of its settings
     seed: int
     split: str
+
+
+def is_identity(recipe: str) -> bool:
+    """Whether it is that of a network's settings, else it says them in words."""
+    return re.fullmatch(r"[0-9a-f]{8}", recipe) is not None
 
 
 def read_results(path: Path) -> pd.DataFrame:

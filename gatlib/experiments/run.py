@@ -4,40 +4,55 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
+import pandas as pd
 
-from gatlib.data.cards import load_card
-from gatlib.data.leakage import describe_leakage, leakage_report
-from gatlib.data.splits import Split
 from gatlib.errors import InputError
-from gatlib.experiments.baselines import (
-    BOOSTING,
-    FOREST,
-    gradient_boosting_predictions,
-    random_forest_predictions,
-)
-from gatlib.experiments.chemprop import chemprop_predictions, chemprop_settings
 from gatlib.experiments.ensemble import write_mean_predictions
-from gatlib.experiments.experiment import (
-    BASELINES,
-    MODELS,
-    Experiment,
-    network_name,
-    recipe_id,
-    recipe_of,
-)
-from gatlib.experiments.pictures import draw_test_predictions
-from gatlib.experiments.results import Run, append_results, is_done
-from gatlib.experiments.scores import Cost, scores_of
-from gatlib.training.fit import fit, write_predictions, write_split
-from gatlib.training.molecules import LabelledMolecules, split_molecules
-from gatlib.training.recipe import Recipe
-from gatlib.training.train import read_dataset, with_auxiliary
+from gatlib.experiments.experiment import Experiment
+from gatlib.experiments.molecule_runs import MoleculeRuns
+from gatlib.experiments.node_runs import NodeRuns
+from gatlib.experiments.results import Run, append_results, is_done, is_identity
+from gatlib.experiments.scores import Cost, Scores
+from gatlib.training.node_recipe import NodeRecipe
 
-NAMES = {"rf": "random forest", "gb": "gradient boosting", "chemprop": "chemprop"}
-SETTINGS = {"rf": lambda: FOREST, "gb": lambda: BOOSTING, "chemprop": chemprop_settings}
 Say = Callable[[str], None]
+
+
+class Runs(Protocol):
+    """What differs between experiments on molecules and on the nodes of a network."""
+
+    models: tuple[str, ...]
+    default: tuple[str, ...]  # those that are run where none is named
+
+    def is_network(self, model: str) -> bool:
+        """Whether the mean over its seeds is a model of its own."""
+
+    def runs(self, model: str, seed: int) -> list[Run]:
+        """What one training gives figures of: mostly one split."""
+
+    def prepare(self, model: str, seed: int) -> None:
+        """Read and split the data, which is no part of the cost of a run."""
+
+    def train(self, model: str, seed: int, folder_of: Callable[[Run], Path]) -> None:
+        """Leave the tables of predictions of each run in its folder."""
+
+    def scores(self, folder: Path, run: Run) -> Scores:
+        """The figures of the predictions in a folder."""
+
+    def draw(self, folder: Path) -> None:
+        """Draw the predictions for test into the folder."""
+
+    def mean(self, members: Sequence[Path]) -> pd.DataFrame | None:
+        """The mean of several tables of predictions; None where they are of different molecules or nodes."""
+
+
+def runs_of(experiment: Experiment, split: str | None, data_dir: Path | None, say: Say) -> Runs:
+    """The runs of an experiment, on the recipe's split or another one."""
+    if isinstance(experiment.recipe, NodeRecipe):
+        return NodeRuns(experiment, split, data_dir, say)
+    return MoleculeRuns(experiment, split, data_dir, say)
 
 
 def run_experiment(
@@ -53,7 +68,7 @@ def run_experiment(
 
     Args:
         experiment: which.
-        models: of :data:`~gatlib.experiments.experiment.MODELS`.
+        models: names of models; the defaults of the experiment's kind where there are none.
         seeds: of weights and order, and of those splits that are drawn.
         split: another split than the recipe's.
         runs_dir: a folder for each run is made below it.
@@ -63,57 +78,43 @@ def run_experiment(
     Raises:
         InputError: an unknown model; settings that do not fit together; what reading and training raise.
     """
-    if unknown := [model for model in models if model not in MODELS]:
-        raise InputError(f"there is no model {unknown[0]!r}; there are: {', '.join(MODELS)}")
+    runs = runs_of(experiment, split, data_dir, say)
+    if unknown := [model for model in models if model not in runs.models]:
+        raise InputError(f"there is no model {unknown[0]!r}; there are: {', '.join(runs.models)}")
     todo, networks = [], []
-    for model in models:
+    for model in models or runs.default:
         for seed in seeds:
-            recipe = recipe_of(experiment, model, split, seed)
-            run = run_of(model, recipe)
-            if model not in BASELINES and run._replace(seed=0) not in networks:
-                networks.append(run._replace(seed=0))
-            if is_done(experiment.results, run):
-                say(f"{run.model}, {run.split} split, seed {seed}: done before")
-            else:
-                todo.append((model, recipe, run))
-    if todo:
-        _run_each(experiment, todo, runs_dir, data_dir, say)
+            found = runs.runs(model, seed)
+            if runs.is_network(model):
+                networks += [run._replace(seed=0) for run in found if run._replace(seed=0) not in networks]
+            missing = [run for run in found if not is_done(experiment.results, run)]
+            for run in found:
+                if run not in missing:
+                    say(f"{run.model}, {run.split} split, seed {seed}: done before")
+            if missing:
+                todo.append((model, seed, missing))
+    for model, seed, missing in todo:
+        _run_one(experiment, runs, model, seed, missing, runs_dir, say)
     for network in networks:
         members = [run_folder(runs_dir, experiment, network._replace(seed=seed)) for seed in seeds]
-        _run_ensemble(experiment, network, members, say)
+        _run_ensemble(experiment, runs, network, members, say)
 
 
-def _run_each(
-    experiment: Experiment,
-    todo: Sequence[tuple[str, Recipe, Run]],
-    runs_dir: Path,
-    data_dir: Path | None,
-    say: Say,
+def _run_one(
+    experiment: Experiment, runs: Runs, model: str, seed: int, missing: Sequence[Run], runs_dir: Path, say: Say
 ) -> None:
-    recipe = todo[0][1]
-    molecules = read_dataset(experiment.dataset, data_dir, recipe.split)
-    if any(model not in BASELINES for model, _, _ in todo):
-        molecules = with_auxiliary(molecules, recipe.auxiliary, data_dir)
-    seen: Split | None = None
-    for model, recipe, run in todo:
-        rows = split_molecules(molecules, recipe.split, recipe.seed)
-        if seen is None or not np.array_equal(rows.test, seen.test):
-            say(describe_leakage(leakage_report(molecules.smiles, rows, molecules.targets)))
-            seen = rows
-        folder = run_folder(runs_dir, experiment, run)
-        say(f"{run.model}, {run.split} split, seed {run.seed}: in {folder}")
-        start = Cost.now()
-        if model in BASELINES:
-            _run_baseline(model, molecules, rows, recipe.seed, folder)
-        else:
-            molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
-            unit = load_card(experiment.dataset).unit
-            fit(molecules, rows, recipe, folder, name=experiment.name, unit=unit, progress=True)
-        _finish(experiment, run, folder, Cost.now().since(start), say)
+    runs.prepare(model, seed)
+    for run in missing:
+        say(f"{run.model}, {run.split} split, seed {run.seed}: in {run_folder(runs_dir, experiment, run)}")
+    start = Cost.now()
+    runs.train(model, seed, lambda run: run_folder(runs_dir, experiment, run))
+    cost = Cost.now().since(start)
+    for run in missing:
+        _finish(experiment, runs, run, run_folder(runs_dir, experiment, run), cost, say)
 
 
-def _run_ensemble(experiment: Experiment, network: Run, members: Sequence[Path], say: Say) -> None:
-    """The mean of all seeds, where they were tested on the same molecules and their predictions are at hand."""
+def _run_ensemble(experiment: Experiment, runs: Runs, network: Run, members: Sequence[Path], say: Say) -> None:
+    """The mean of all seeds, where they were tested on the same rows and their predictions are at hand."""
     run = network._replace(model=f"{network.model}, mean of {len(members)} seeds")
     if len(members) < 2 or is_done(experiment.results, run):
         return
@@ -121,43 +122,22 @@ def _run_ensemble(experiment: Experiment, network: Run, members: Sequence[Path],
         say(f"{run.model}: left out, as predictions of its seeds are missing in {members[0].parent}")
         return
     start, folder = Cost.now(), members[0].parent / f"mean{len(members)}"
-    if write_mean_predictions(members, folder):
+    if write_mean_predictions(members, folder, runs.mean):
         say(f"{run.model}, {run.split} split: in {folder}")
-        _finish(experiment, run, folder, Cost.now().since(start), say)
+        _finish(experiment, runs, run, folder, Cost.now().since(start), say)
 
 
-def _finish(experiment: Experiment, run: Run, folder: Path, cost: Cost, say: Say) -> None:
+def _finish(experiment: Experiment, runs: Runs, run: Run, folder: Path, cost: Cost, say: Say) -> None:
     """Append a run's figures and draw its pictures."""
-    card = load_card(experiment.dataset)
-    scores = scores_of(folder, card, run.split)
+    scores = runs.scores(folder, run)
     append_results(experiment.results, run, scores, cost, f"{os.cpu_count()} CPU cores")
-    draw_test_predictions(folder / "test_predictions.csv", card.task_type)
+    runs.draw(folder)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in scores["test"].items() if value is not None)
     say(f"test: {figures}; {cost.seconds:.0f} s, {cost.cpu_seconds:.0f} s of CPU time")
 
 
-def run_of(model: str, recipe: Recipe) -> Run:
-    if model in BASELINES:
-        return Run(NAMES[model], SETTINGS[model](), recipe.seed, recipe.split)
-    return Run(network_name(recipe), recipe_id(recipe), recipe.seed, recipe.split)
-
-
 def run_folder(runs_dir: Path, experiment: Experiment, run: Run) -> Path:
     """Runs that differ by their seed alone lie in one folder."""
-    settings = run.recipe if run.model not in NAMES.values() else ""
+    settings = run.recipe if is_identity(run.recipe) else ""
     name = re.sub(r"[^\w-]+", "-", f"{run.model} {settings} {run.split}").strip("-")
     return runs_dir / experiment.name / name / f"seed{run.seed}"
-
-
-def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: int, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if model == "rf":
-        predictions = random_forest_predictions(molecules, split, seed)
-    elif model == "gb":
-        predictions = gradient_boosting_predictions(molecules, split, seed)
-    else:
-        predictions = chemprop_predictions(molecules, split, seed, folder)
-    write_split(molecules, split, folder / "split.csv")
-    parts = split.parts()
-    for part, values in predictions.items():
-        write_predictions(molecules, parts[part], values, folder / f"{part}_predictions.csv")

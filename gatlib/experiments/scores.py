@@ -40,13 +40,18 @@ def predicted_tasks(table: pd.DataFrame) -> list[str]:
     return [name.removesuffix(PREDICTED) for name in map(str, table) if name.endswith(PREDICTED)]
 
 
+def parts_predicted(folder: Path) -> list[str]:
+    """Test, and valid unless it is the mean of runs on different ones."""
+    return [part for part in ("valid", "test") if part == "test" or (folder / f"{part}_predictions.csv").exists()]
+
+
 def scores_of(folder: Path, card: DatasetCard, split: str) -> Scores:
     """Means over tasks, from ``valid_predictions.csv`` and ``test_predictions.csv``.
 
     On OGB's split its own evaluator gives the figure of test.
     """
     scores = {}
-    for part in ("valid", "test"):
+    for part in parts_predicted(folder):
         table = pd.read_csv(folder / f"{part}_predictions.csv")
         tasks = predicted_tasks(table)
         targets = table[tasks].to_numpy(dtype=np.float64)

@@ -1,10 +1,11 @@
 """The tables of ``experiments/README.md``, made from the ``results.csv`` files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from gatlib.data.cards import load_card
+from gatlib.data.cards import NetworkCard, load_any_card
 from gatlib.data.files import atomic_path
 from gatlib.errors import InputError
 from gatlib.experiments.experiment import experiment_names, load_experiment
@@ -12,7 +13,16 @@ from gatlib.experiments.pictures import draw_seeds
 from gatlib.experiments.results import read_results
 from gatlib.metrics import HIGHER_IS_BETTER, METRICS
 
-METRIC_NAMES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "roc_auc": "ROC-AUC",
+    "pr_auc": "PR-AUC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+}
+NODE_METRICS = ("accuracy", "roc_auc", "macro_f1")
 PUBLISHED = ("model", "split", "metric", "value", "std", "source")
 INTRODUCTION = """# Experiments
 
@@ -39,10 +49,11 @@ def write_tables(root: Path) -> Path:
         results = read_results(experiment.results)
         if results.empty:
             continue
-        card = load_card(experiment.dataset)
+        card = load_any_card(experiment.dataset)
         metric = card.metric
         draw_seeds(results, metric, card.title, experiment.folder / "seeds.png")
-        table = results_table(results, read_published(experiment.folder / "published.csv"), metric)
+        others = [name for name in other_metrics(metric, isinstance(card, NetworkCard)) if _has(results, name)]
+        table = results_table(results, read_published(experiment.folder / "published.csv"), metric, others)
         sections.append(f"## {name}\n\n{card.title}.\n\n{table}\n![seeds]({name}/seeds.png)\n")
     with atomic_path(root / "README.md") as path:
         path.write_text("\n".join(sections), encoding="utf-8")
@@ -63,9 +74,21 @@ def read_published(path: Path) -> pd.DataFrame:
     return table
 
 
-def results_table(results: pd.DataFrame, published: pd.DataFrame, metric: str) -> str:
-    """Markdown: a row for each model, settings and split; then the figures of others."""
-    others = [name for names in METRICS.values() if metric in names for name in names if name != metric]
+def other_metrics(metric: str, of_nodes: bool) -> list[str]:
+    """The metrics that stand beside the one of an experiment."""
+    every = NODE_METRICS if of_nodes else next(names for names in METRICS.values() if metric in names)
+    return [name for name in every if name != metric]
+
+
+def results_table(results: pd.DataFrame, published: pd.DataFrame, metric: str, others: Sequence[str]) -> str:
+    """Markdown: a row for each model, settings and split; then the figures of others.
+
+    Args:
+        results: of one experiment.
+        published: the figures of others.
+        metric: that which the rows are sorted by.
+        others: further metrics, of test.
+    """
     columns = [("test", metric), ("valid", metric), *(("test", name) for name in others)]
     header = ["model", "settings", "split", "seeds", *(f"{part} {METRIC_NAMES[name]}" for part, name in columns)]
     lines = [[*header, "seconds per run", "of CPU time"]]
@@ -89,6 +112,11 @@ def markdown(lines: list[list[str]]) -> str:
     width = len(lines[0])
     rows = [f"| {' | '.join([*line, *[''] * (width - len(line))])} |" for line in lines]
     return "\n".join([rows[0], "|---" * width + "|", *rows[1:]]) + "\n"
+
+
+def _has(results: pd.DataFrame, metric: str) -> bool:
+    """ROC-AUC is of two classes."""
+    return bool(results.loc[results["metric"] == metric, "value"].notna().any())
 
 
 def _mean_and_std(runs: pd.DataFrame, part: str, metric: str) -> str:

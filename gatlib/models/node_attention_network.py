@@ -14,7 +14,7 @@ from gatlib.models.node_architecture import NodeArchitecture
 from gatlib.nn import GATConv, GATv2Conv, LinearAttention, TransformerConv
 from gatlib.nn.dropout import Dropout
 from gatlib.nn.remembered import remembered
-from gatlib.nn.sparse_linear import SparseLinear, drop_features
+from gatlib.nn.sparse_linear import SparseLinear, drop_features, taking_sparse_input
 
 
 class NodeLayer(nn.Module):
@@ -169,23 +169,7 @@ def _conv(settings: NodeArchitecture, in_channels: int, out_channels: int, heads
             conv = (GATConv if settings.conv == "gat" else GATv2Conv)(
                 in_channels, out_channels, heads, concat, dropout=dropout, edge_dim=edge_dim, add_self_loops=False
             )
-    return _taking_sparse_input(conv)
-
-
-def _taking_sparse_input(conv: nn.Module) -> nn.Module:
-    """The layer with a :class:`SparseLinear` for each linear map of its nodes."""
-    for name, linear in list(conv.named_children()):
-        if type(linear) is pyg.Linear and name != "lin_edge":
-            like = SparseLinear(
-                linear.in_channels,
-                linear.out_channels,
-                linear.bias is not None,
-                linear.weight_initializer,
-                linear.bias_initializer,
-            )
-            like.load_state_dict(linear.state_dict())
-            setattr(conv, name, like)
-    return conv
+    return taking_sparse_input(conv)
 
 
 def _over_edges(conv: nn.Module, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> Tensor:

@@ -39,7 +39,10 @@ def example_network(name: str) -> tuple[Network, list[str | None], str]:
         network, labels, target = _with_labels(graph, found, "community")
         note = "les-miserables has no labels: those to learn are the communities found by greedy modularity"
         return replace(network, notes=[note, *network.notes]), labels, target
-    raise InputError(f"there is no example network {name!r:.60}: name one of {', '.join(EXAMPLES)}, or give files")
+    raise InputError(
+        f"there is no example network {name!r:.60}: name one of {', '.join(EXAMPLES)}, "
+        "a data set of 'gatlib datasets', or give files"
+    )
 
 
 def _with_labels(graph: nx.Graph, label_of: dict[object, str], target: str) -> tuple[Network, list[str | None], str]:

@@ -72,7 +72,8 @@ def predict_nodes(model: NodeModel, network: Network) -> pd.DataFrame:
     x, edge_index, edge_attr = network_tensors(network, description.rule, description.mean_weight)
     with torch.inference_mode():
         logits = model.network(x, edge_index, edge_attr)
-    return prediction_table(network.ids, calibrated(logits, description.temperature), description)
+    probabilities = calibrated(logits, description.temperature)
+    return prediction_table(network.ids, probabilities, description.target, description.classes)
 
 
 def calibrated(logits: Tensor, temperature: float) -> NDArray[np.float64]:
@@ -81,14 +82,14 @@ def calibrated(logits: Tensor, temperature: float) -> NDArray[np.float64]:
 
 
 def prediction_table(
-    ids: Sequence[str], probabilities: NDArray[np.float64], description: NodeModelDescription
+    ids: Sequence[str], probabilities: NDArray[np.float64], target: str, classes: Sequence[str]
 ) -> pd.DataFrame:
     """The columns ``node``, ``<target>_pred`` and, for each class, ``p_<class>``."""
-    classes = np.array(description.classes, dtype=object)
+    names = np.array(classes, dtype=object)
     table = pd.DataFrame({"node": pd.Series(list(ids), dtype=object)})
     # A target or class may be called as another column is.
-    table.insert(1, f"{description.target}_pred", classes[probabilities.argmax(axis=1)], allow_duplicates=True)
-    for place, name in enumerate(description.classes):
+    table.insert(1, f"{target}_pred", names[probabilities.argmax(axis=1)], allow_duplicates=True)
+    for place, name in enumerate(classes):
         table.insert(2 + place, f"p_{name}", probabilities[:, place], allow_duplicates=True)
     return table
 

@@ -1,11 +1,13 @@
-"""Where a network comes from: an example, a file of a graph, or edges and tables."""
+"""Where a network comes from: an example, a data set, a file of a graph, or edges and tables."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from gatlib.data.cards import card_names
+from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.network.network import Network, take_column
-from gatlib.network.splits import RANDOM
+from gatlib.network.splits import names_no_column
 
 _TABLES = (".csv", ".tsv", ".txt", ".gz")
 
@@ -14,11 +16,12 @@ _TABLES = (".csv", ".tsv", ".txt", ".gz")
 class NetworkSource:
     """One of ``example``, ``graph`` and ``edges``."""
 
-    example: str | None = None
+    example: str | None = None  # or the name of a data set card
     graph: Path | None = None
     edges: Path | None = None
     features: Path | None = None  # beside edges
     id_column: str | None = None  # of features and labels
+    data_dir: Path | None = None  # of data sets
 
     @property
     def name(self) -> str:
@@ -36,6 +39,7 @@ class LabelledNetwork:
     target: str  # what the labels are
     parts: list[str | None] | None  # [N], the cells of the column that holds the split
     source: str  # where it comes from, for people
+    given: tuple[Split, ...] = ()  # splits that come with it
 
 
 def read_source(source: NetworkSource, directed: bool) -> Network:
@@ -51,9 +55,7 @@ def read_source(source: NetworkSource, directed: bool) -> Network:
     """
     _check_source(source)
     if source.example is not None:
-        from gatlib.network.examples import example_network
-
-        return example_network(source.example)[0]
+        return _named(source.example, source.data_dir).network
     if source.graph is not None:
         from gatlib.network.formats import read_graph
 
@@ -73,7 +75,8 @@ def read_labelled_source(
         source: where it is.
         labels: the table of the labels, beside a list of edges.
         target: the column or the node attribute of the labels; an example knows its own.
-        split: the column or node attribute that holds train, valid and test, unless it is ``random`` or a file.
+        split: the column or node attribute that holds train, valid and test, unless it is drawn at random, comes with
+            the data set, or is a file.
         directed: whether the edges of a list lead one way; a graph says so itself.
 
     Raises:
@@ -84,7 +87,7 @@ def read_labelled_source(
         raise InputError("--labels goes with --edges: the labels of a graph are one of its node attributes (--target)")
     if directed and source.edges is None:
         raise InputError("--directed goes with --edges: a graph says itself whether its edges lead one way")
-    column = None if split == RANDOM or is_split_file(split) else split
+    column = None if names_no_column(split) or is_split_file(split) else split
     if source.edges is not None:
         return _read_tables(source, labels, target, column, directed)
     if source.graph is not None:
@@ -94,18 +97,30 @@ def read_labelled_source(
             raise InputError("name the node attribute to learn with --target")
         network, found = read_graph(source.graph, target)
     else:
-        from gatlib.network.examples import example_network
-
         assert source.example is not None
-        network, found, own_target = example_network(source.example)
-        if target not in (None, own_target):
-            raise InputError(f"the labels of {source.example} are {own_target!r}: leave --target out")
-        target = own_target
+        named = _named(source.example, source.data_dir)
+        if target not in (None, named.target):
+            raise InputError(f"the labels of {source.example} are {named.target!r}: leave --target out")
+        if column is None:
+            return named
+        network, found, target = named.network, named.labels, named.target
     assert found is not None
     parts = None
     if column is not None:
         network, parts = take_column(network, column)
     return LabelledNetwork(network, found, target, parts, source.name)
+
+
+def _named(name: str, data_dir: Path | None) -> LabelledNetwork:
+    """An example, or the data set of a card."""
+    if name in card_names():
+        from gatlib.network.datasets import read_network_dataset
+
+        return read_network_dataset(name, data_dir)
+    from gatlib.network.examples import example_network
+
+    network, labels, target = example_network(name)
+    return LabelledNetwork(network, labels, target, None, name)
 
 
 def is_split_file(split: str) -> bool:

@@ -1,5 +1,6 @@
 """Splits of the labelled nodes of one graph into train, valid and test."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from gatlib.network.network import counted
 from gatlib.network.text_tables import id_column_of, need_column, read_text_table
 
 RANDOM = "random"
+PUBLIC = "public"
+GIVEN = "given"
+FRACTIONS = (0.6, 0.2)
 
 
 def node_split(
@@ -21,35 +25,63 @@ def node_split(
     *,
     ids: Sequence[str],
     parts: Sequence[str | None] | None = None,
-    fractions: tuple[float, float] = (0.6, 0.2),
+    given: Sequence[Split] = (),
 ) -> tuple[Split, list[str]]:
     """The rows of the nodes in train, valid and test, and notes. Nodes without a label are in no part.
 
     Args:
         labels: one per node, None where unlabelled.
-        split: ``random``, the name of the column that ``parts`` was, or a csv file with the columns ``node`` and
-            ``split``. ``parts`` goes before a file.
-        seed: of the random split; the same seed gives the same split.
+        split: ``random``, 60, 20 and 20 in a hundred; ``random:48/32/20``, other shares; ``public``, the one split that
+            comes with a data set; ``given``, that of several whose number is the seed, round and round; the name of the
+            column that ``parts`` was; or a csv file with the columns ``node`` and ``split``. ``parts`` goes before all.
+        seed: of the random split; the same seed gives the same split, on every machine.
         ids: of the nodes, for a file and for errors.
         parts: train, valid or test per node; None leaves the node out.
-        fractions: sizes of train and valid in a random split; test takes the rest.
+        given: the splits that come with the network.
 
     Raises:
-        InputError: no such file; an unknown word or node; a node in two parts; an empty part; one class only.
+        InputError: no such file or split; an unknown word or node; a node in two parts; an empty part; one class only;
+            shares that are not three whole numbers above 0 with the sum 100.
     """
     if len(set(labels) - {None}) < 2:
         found = next((repr(label) for label in labels if label is not None), "none")
         raise InputError(f"the labels have fewer than two classes ({found:.60}): two are needed to learn")
-    if split == RANDOM and parts is None:
-        return stratified_split(labels, seed, fractions)
+    if parts is None and is_random(split):
+        return stratified_split(labels, seed, _fractions(split))
+    if parts is None and split in (PUBLIC, GIVEN):
+        if split != (PUBLIC if len(given) == 1 else GIVEN) or not given:
+            has = "none" if not given else "one, 'public'" if len(given) == 1 else f"{len(given)}, 'given'"
+            raise InputError(f"there is no split {split!r}; splits that come with the network: {has}")
+        return given[seed % len(given)], []
     if parts is None:
         return _checked(labels, _read_parts(Path(split), ids), split)
     words = [part_of(text, f"split column {split!r}, node {node!r:.60}") for node, text in zip(ids, parts, strict=True)]
     return _checked(labels, words, f"split column {split!r}")
 
 
+def is_random(split: str) -> bool:
+    """Whether a split is drawn by its seed."""
+    return split.partition(":")[0] == RANDOM
+
+
+def names_no_column(split: str) -> bool:
+    """Whether a split is drawn at random or comes with the data set, so that it is neither a column nor a file."""
+    return is_random(split) or split in (PUBLIC, GIVEN)
+
+
+def _fractions(split: str) -> tuple[float, float]:
+    if split == RANDOM:
+        return FRACTIONS
+    shares = [int(text) if re.fullmatch(r"\d{1,3}", text) else 0 for text in split.partition(":")[2].split("/")]
+    if len(shares) != 3 or min(shares) < 1 or sum(shares) != 100:
+        raise InputError(
+            f"split {split!r:.60}: the shares of train, valid and test must add up to 100, as in 'random:60/20/20'"
+        )
+    return shares[0] / 100, shares[1] / 100
+
+
 def stratified_split(
-    labels: Sequence[str | None], seed: int, fractions: tuple[float, float] = (0.6, 0.2)
+    labels: Sequence[str | None], seed: int, fractions: tuple[float, float] = FRACTIONS
 ) -> tuple[Split, list[str]]:
     """Each class is divided at random by ``fractions``, to the nearest whole node; its first node goes to train.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch_geometric.nn as pyg
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gatlib.nn.dropout import dropout
@@ -27,6 +27,22 @@ class SparseLinear(pyg.Linear):
             return super().forward(x)
         out = _SparseProduct.apply(x, self.weight)
         return out if self.bias is None else out + self.bias
+
+
+def taking_sparse_input(conv: nn.Module) -> nn.Module:
+    """A layer, PyG's or ours, with a :class:`SparseLinear` for each linear map of its nodes, of the same weights."""
+    for name, linear in list(conv.named_children()):
+        if type(linear) is pyg.Linear and name != "lin_edge":
+            like = SparseLinear(
+                linear.in_channels,
+                linear.out_channels,
+                linear.bias is not None,
+                linear.weight_initializer,
+                linear.bias_initializer,
+            )
+            like.load_state_dict(linear.state_dict())
+            setattr(conv, name, like)
+    return conv
 
 
 class _SparseProduct(torch.autograd.Function):

@@ -20,30 +20,28 @@ from gatlib.calibration import fit_temperature
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import node_metrics
-from gatlib.network.encoding import learn_rule
+from gatlib.models import NodeAttentionNetwork
 from gatlib.network.network import Network
 from gatlib.network.node_model import (
     NodeModel,
     NodeModelDescription,
     NodeTrainingSummary,
-    check_text,
     save_node_model,
-    sorted_classes,
 )
-from gatlib.network.predict import calibrated, prediction_table, write_table
+from gatlib.network.predict import calibrated
 from gatlib.network.sources import LabelledNetwork
-from gatlib.network.splits import RANDOM, node_split
-from gatlib.network.tensors import network_tensors
+from gatlib.network.splits import is_random, node_split
 from gatlib.training.epoch_log import plot_learning_curve
 from gatlib.training.node_card import write_node_card
 from gatlib.training.node_fit import check_nodes, train_nodes
 from gatlib.training.node_recipe import NodeRecipe
+from gatlib.training.node_tables import write_node_predictions, write_node_split
+from gatlib.training.node_tensors import node_tensors, with_edge_features
 from gatlib.training.recipe import read_recipe, validated
 from gatlib.training.run_folder import STATE, check_output_folder, library_versions, same_run
 
 #: What `gatlib network train` trains where nothing else is said.
 NETWORK_RECIPE = NodeRecipe.model_validate({"num_layers": 3, "max_epochs": 500})
-_SEE_WEIGHTS = ("gat", "gatv2", "transformer")
 _FEW_NODES = 100
 _PACKAGES = ("torch", "torch-geometric", "lightning", "numpy", "scipy", "networkx")
 
@@ -78,8 +76,15 @@ def split_labelled(labelled: LabelledNetwork, recipe: NodeRecipe) -> tuple[Split
     Raises:
         InputError: see :func:`gatlib.network.splits.node_split`; a class has one node, in a random split.
     """
-    split = node_split(labelled.labels, recipe.split, recipe.seed, ids=labelled.network.ids, parts=labelled.parts)
-    if recipe.split == RANDOM:
+    split = node_split(
+        labelled.labels,
+        recipe.split,
+        recipe.seed,
+        ids=labelled.network.ids,
+        parts=labelled.parts,
+        given=labelled.given,
+    )
+    if is_random(recipe.split):
         counts = Counter(label for label in labelled.labels if label is not None)
         lone = sorted(label for label, count in counts.items() if count == 1)
         if lone:
@@ -111,7 +116,8 @@ def train_network_model(
         split: its nodes in train, valid and test.
         recipe: the settings. ``edge_features`` follows from the weights of the edges.
         folder: where to write ``model.safetensors``, ``model.json``, ``README.md``, ``metrics.csv``,
-            ``training_log.csv``, ``learning_curve.png``, ``split.csv`` and ``test_predictions.csv``.
+            ``training_log.csv``, ``learning_curve.png``, ``split.csv``, ``valid_predictions.csv`` and
+            ``test_predictions.csv``.
         name: of the model.
         target: what the labels are.
         source: where the network comes from, for the card.
@@ -121,14 +127,9 @@ def train_network_model(
         InputError: the folder cannot take the model, or holds an unfinished run of other settings; there is nothing to
             learn from; the training diverged.
     """
-    classes = sorted_classes({label for label in labels if label is not None})
-    rule = learn_rule(network)
-    check_text(target, classes, rule)
-    mean_weight, notes = _mean_weight(network.edge_weight, recipe)
-    recipe = _with_edge_features(recipe, int(mean_weight is not None))
-    x, edge_index, edge_attr = network_tensors(network, rule, mean_weight)
-    place = {label: number for number, label in enumerate(classes)}
-    y = torch.tensor([-1 if label is None else place[label] for label in labels])
+    given = node_tensors(network, labels, target, recipe)
+    recipe = with_edge_features(recipe, int(given.mean_weight is not None))
+    x, edge_index, edge_attr, y, classes = given.x, given.edge_index, given.edge_attr, given.y, given.classes
     check_nodes(x, edge_index, y, split, recipe, len(classes), edge_attr)
 
     check_output_folder(folder)
@@ -142,15 +143,19 @@ def train_network_model(
     probabilities = calibrated(logits, temperature)
     metrics = _metrics_table(y.numpy(), probabilities, split)
 
-    _write_tables(folder, network, split, metrics)
+    metrics.to_csv(folder / "metrics.csv", index=False)
+    write_node_split(network.ids, split, folder / "split.csv")
+    for part, rows in (("valid", split.valid), ("test", split.test)):
+        path = folder / f"{part}_predictions.csv"
+        write_node_predictions(network.ids, labels, target, classes, probabilities, rows, path)
     plot_learning_curve(folder / "training_log.csv", folder / "learning_curve.png", recipe.metric, "Validation score")
     description = NodeModelDescription(
         name=name,
         target=target,
         classes=classes,
-        rule=rule,
+        rule=given.rule,
         directed=network.directed,
-        mean_weight=mean_weight,
+        mean_weight=given.mean_weight,
         architecture=recipe.architecture(),
         in_channels=x.size(1),
         temperature=temperature,
@@ -166,34 +171,12 @@ def train_network_model(
         versions=library_versions(_PACKAGES),
         weights_sha256="",
     )
-    table = prediction_table(network.ids, probabilities, description)
-    table.insert(1, target, pd.Series(list(labels), dtype=object), allow_duplicates=True)
-    write_table(table.iloc[split.test], folder / "test_predictions.csv")
     write_node_card(folder, description)
+    assert isinstance(trained.network, NodeAttentionNetwork)
     description = save_node_model(folder, trained.network, description)
     shutil.rmtree(folder / STATE)
     model = NodeModel(trained.network, description)
-    return TrainedNetworkModel(folder, model, metrics, [*rule.notes, *notes], trained.epochs, trained.seconds)
-
-
-def _mean_weight(weight: NDArray[np.float32] | None, recipe: NodeRecipe) -> tuple[float | None, list[str]]:
-    """The mean of the weights that the network is to see, and notes."""
-    if weight is None or not len(weight):
-        return None, []
-    if weight.min() == weight.max():
-        return None, ["edges all have the same weight, which says nothing: weights are left out"]
-    if recipe.conv not in _SEE_WEIGHTS:
-        return None, [f"weights of edges are left out: conv {recipe.conv!r} does not see them"]
-    return float(weight.mean(dtype=np.float64)), ["attention sees the weights of the edges"]
-
-
-def _with_edge_features(recipe: NodeRecipe, found: int) -> NodeRecipe:
-    if recipe.edge_features not in (0, found):
-        raise InputError(
-            f"the recipe has edge_features {recipe.edge_features} and the edges have {found}: leave the key out, the "
-            "weights of the edges decide"
-        )
-    return recipe.model_copy(update={"edge_features": found})
+    return TrainedNetworkModel(folder, model, metrics, given.notes, trained.epochs, trained.seconds)
 
 
 def _temperature(logits: Tensor, y: Tensor) -> float:
@@ -232,10 +215,3 @@ def _values(row: dict[Hashable, Any]) -> dict[str, float | None]:
     return {
         str(key): None if math.isnan(value) else value for key, value in row.items() if key not in ("split", "labels")
     }
-
-
-def _write_tables(folder: Path, network: Network, split: Split, metrics: pd.DataFrame) -> None:
-    metrics.to_csv(folder / "metrics.csv", index=False)
-    part_of = {int(row): part for part, rows in split.parts().items() for row in rows}
-    rows = [(network.ids[row], part_of[row]) for row in sorted(part_of)]
-    write_table(pd.DataFrame(rows, columns=["node", "split"]), folder / "split.csv")

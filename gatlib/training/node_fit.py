@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
@@ -26,7 +26,7 @@ from gatlib.training.run_folder import STATE
 class TrainedNodes:
     """What :func:`train_nodes` gives back."""
 
-    network: NodeAttentionNetwork  # in evaluation mode
+    network: nn.Module  # in evaluation mode; a NodeAttentionNetwork unless another one was asked for
     valid_score: float  # of the best epoch, the metric of the recipe
     epochs: int
     seconds: float
@@ -42,6 +42,7 @@ def train_nodes(
     num_classes: int,
     edge_attr: Tensor | None = None,
     callbacks: Sequence[lightning.Callback] = (),
+    make_network: Callable[[], nn.Module] | None = None,
 ) -> TrainedNodes:
     """Train on train, with the weights of the best epoch on valid in the end; test is not looked at.
 
@@ -61,6 +62,7 @@ def train_nodes(
         num_classes: number of classes.
         edge_attr: edge features ``[E, D]``.
         callbacks: to be called after every epoch too, such as a progress bar.
+        make_network: makes another network than that of the recipe, to be trained alike.
 
     Raises:
         InputError: the arrays do not fit each other or the recipe; there is nothing to learn from or to choose an epoch
@@ -68,7 +70,7 @@ def train_nodes(
     """
     train, valid = check_nodes(x, edge_index, y, split, recipe, num_classes, edge_attr)
     torch.manual_seed(recipe.seed)
-    network = NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
+    network = make_network() if make_network else NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
     module = NodeTrainingModule(network, recipe, x, edge_index, y, edge_attr, train, valid)
     state = folder / STATE
     state.mkdir(parents=True, exist_ok=True)

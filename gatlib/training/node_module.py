@@ -9,10 +9,9 @@ import lightning
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from gatlib.models import NodeAttentionNetwork
 from gatlib.training.node_parts import NodeParts, induced_subgraph, take_rows
 from gatlib.training.node_recipe import NodeRecipe
 
@@ -20,7 +19,7 @@ SECONDS_BETWEEN_SAVES = 30.0
 
 
 class NodeTrainingModule(lightning.LightningModule):
-    """A :class:`NodeAttentionNetwork` in training, and the graph that it learns.
+    """A network of nodes in training, such as :class:`~gatlib.models.NodeAttentionNetwork`, and the graph it learns.
 
     The score is that of the whole graph in evaluation mode, which goes layer by layer as the fused kernels do: no part
     of the graph and no sampled neighbours.
@@ -43,7 +42,7 @@ class NodeTrainingModule(lightning.LightningModule):
 
     def __init__(
         self,
-        network: NodeAttentionNetwork,
+        network: nn.Module,
         recipe: NodeRecipe,
         x: Tensor,
         edge_index: Tensor,

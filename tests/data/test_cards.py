@@ -8,26 +8,62 @@ import pandas as pd
 import pytest
 
 from gatlib.data import cards
-from gatlib.data.cards import card_names, load_card
+from gatlib.data.cards import DatasetCard, card_names, load_any_card, load_card, load_network_card
 from gatlib.data.files import data_dir as chosen_data_dir
 from gatlib.data.files import dataset_file, find_file, open_bytes
 from gatlib.data.tables import open_table
 from gatlib.errors import InputError
+from gatlib.network.datasets import read_network_dataset
+from gatlib.network.splits import node_split
 
 TOX21 = "tox21"
+MOLECULES = [name for name in card_names() if isinstance(load_any_card(name), DatasetCard)]
+NETWORKS = [name for name in card_names() if name not in MOLECULES]
 
 
 @pytest.mark.parametrize("name", card_names())
 def test_a_card_is_valid_and_named_like_its_file(name: str) -> None:
-    card = load_card(name)
+    card = load_any_card(name)
     assert card.name == name
-    assert len(set(card.targets)) == len(card.tasks)
-    assert all(url.startswith("https://") for url in card.urls)
-    assert (card.metric in ("roc_auc", "pr_auc")) == (card.task_type == "classification")
+    files = [card] if isinstance(card, DatasetCard) else card.files.values()
+    assert all(url.startswith("https://") for file in files for url in file.urls)
     assert card.known_flaws
 
 
-@pytest.mark.parametrize("name", card_names())
+@pytest.mark.parametrize("name", MOLECULES)
+def test_tasks_and_metric_of_a_card_of_molecules(name: str) -> None:
+    card = load_card(name)
+    assert len(set(card.targets)) == len(card.tasks)
+    assert (card.metric in ("roc_auc", "pr_auc")) == (card.task_type == "classification")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_card_of_a_network_is_true_of_its_files(name: str, data_dir: Path) -> None:
+    card = load_network_card(name)
+    if any(find_file(file, data_dir) is None for file in card.files.values()):
+        pytest.skip(f"the files of {name} are not there")
+    labelled = read_network_dataset(name, data_dir)  # the files have the checksums of the card
+    network = labelled.network
+    assert (network.num_nodes, network.edge_index.shape[1]) == (card.num_nodes, 2 * card.num_edges)
+    width = len(network.attributes.columns) if network.active is None else network.active.shape[1]
+    assert width == card.num_features
+    assert set(labelled.labels) - {None} == set(card.classes)
+    assert len(card.classes) == 2 or card.metric == "accuracy"
+    split, notes = node_split(labelled.labels, card.split, ids=network.ids, given=labelled.given)
+    assert notes == []
+    parts = split.parts().values()
+    assert len(set(np.concatenate(list(parts)))) == sum(map(len, parts))
+    assert all(labelled.labels[node] is not None for rows in parts for node in rows)
+
+
+def test_kinds_of_cards_are_not_confused() -> None:
+    with pytest.raises(InputError, match=r"^twitch_de is a network, not a set of molecules: use 'gatlib network train"):
+        load_card("twitch_de")
+    with pytest.raises(InputError, match=r"^tox21 is a set of molecules, not a network: use 'gatlib train tox21'"):
+        load_network_card("tox21")
+
+
+@pytest.mark.parametrize("name", MOLECULES)
 def test_a_card_is_true_of_its_file(name: str, data_dir: Path) -> None:
     card = load_card(name)
     if find_file(card, data_dir) is None:

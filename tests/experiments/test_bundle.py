@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gatlib.experiments.bundle as bundle_module
-import gatlib.experiments.run as run_module
+import gatlib.experiments.molecule_runs as runs_module
 from gatlib import Predictor
 from gatlib.checkpoint import read_description
 from gatlib.errors import InputError
@@ -19,7 +19,7 @@ from gatlib.training.molecules import LabelledMolecules, read_molecules
 @pytest.fixture
 def molecules(table_file: Path, monkeypatch: pytest.MonkeyPatch) -> LabelledMolecules:
     molecules = read_molecules(str(table_file), ["ring", "nitrogen"], "classification")
-    for module in (run_module, bundle_module):
+    for module in (runs_module, bundle_module):
         monkeypatch.setattr(module, "read_dataset", lambda name, data_dir, split: molecules)
     return molecules
 

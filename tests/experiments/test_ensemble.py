@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from gatlib.experiments.ensemble import write_mean_predictions
+from gatlib.experiments.molecule_runs import mean_predictions
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def members(tmp_path: Path) -> list[Path]:
 
 
 def test_means(members: list[Path], tmp_path: Path) -> None:
-    assert write_mean_predictions(members, tmp_path / "mean")
+    assert write_mean_predictions(members, tmp_path / "mean", mean_predictions)
     found = pd.read_csv(tmp_path / "mean" / "test_predictions.csv")
     assert found["a_pred"].tolist() == [0.3, 0.6, 0.5]
     pd.testing.assert_frame_equal(
@@ -31,5 +32,5 @@ def test_means(members: list[Path], tmp_path: Path) -> None:
 def test_other_molecules_have_no_mean(members: list[Path], tmp_path: Path) -> None:
     path = members[1] / "test_predictions.csv"
     pd.read_csv(path).assign(row=[1, 5, 8]).to_csv(path, index=False)
-    assert not write_mean_predictions(members, tmp_path / "mean")
+    assert not write_mean_predictions(members, tmp_path / "mean", mean_predictions)
     assert not (tmp_path / "mean").exists()

@@ -9,17 +9,16 @@ import pytest
 
 from gatlib.chem.side_features import rdkit_descriptors
 from gatlib.errors import InputError
-from gatlib.experiments import run as run_module
+from gatlib.experiments import molecule_runs
 from gatlib.experiments.baselines import gradient_boosting_predictions, random_forest_predictions
 from gatlib.experiments.chemprop import chemprop_predictions, chemprop_settings, find_chemprop
 from gatlib.experiments.experiment import (
     Experiment,
     experiment_names,
     load_experiment,
-    network_name,
     recipe_id,
-    recipe_of,
 )
+from gatlib.experiments.molecule_runs import network_name, recipe_of
 from gatlib.experiments.results import read_results
 from gatlib.experiments.run import run_experiment
 from gatlib.metrics import METRICS, metrics_per_task
@@ -37,7 +36,7 @@ def molecules(table_file: Path) -> LabelledMolecules:
 def test_a_run_leaves_its_files_and_is_not_repeated(
     experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "read_dataset", lambda name, data_dir, split: molecules)
+    monkeypatch.setattr(molecule_runs, "read_dataset", lambda name, data_dir, split: molecules)
     said: list[str] = []
 
     def run(models: list[str], seeds: list[int]) -> pd.DataFrame:
@@ -74,7 +73,7 @@ def test_a_run_leaves_its_files_and_is_not_repeated(
 def test_seeds_on_one_split_have_a_mean_that_is_computed_once(
     experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "read_dataset", lambda name, data_dir, split: molecules)
+    monkeypatch.setattr(molecule_runs, "read_dataset", lambda name, data_dir, split: molecules)
     write_split(molecules, split_molecules(molecules, "random", 0), tmp_path / "split.csv")
 
     def run(models: list[str], seeds: int, runs: Path) -> pd.DataFrame:
@@ -101,7 +100,7 @@ def test_seeds_on_one_split_have_a_mean_that_is_computed_once(
 def test_figures_are_those_of_the_predictions(
     experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "read_dataset", lambda name, data_dir, split: molecules)
+    monkeypatch.setattr(molecule_runs, "read_dataset", lambda name, data_dir, split: molecules)
     run_experiment(experiment, ["rf"], [0], None, tmp_path / "runs", None, lambda line: None)
     (file,) = (tmp_path / "runs").rglob("test_predictions.csv")
     table, results = pd.read_csv(file), read_results(experiment.results)

@@ -49,7 +49,7 @@ def test_a_table_has_means_over_seeds_and_the_figures_of_others(results: Path) -
         [("AttentiveFP", "scaffold", "roc_auc", 0.761, 0.005, "a paper"), ("GIN", "random", "roc_auc", 0.9, None, "b")],
         columns=["model", "split", "metric", "value", "std", "source"],
     )
-    lines = results_table(read_results(results), published, "roc_auc").splitlines()
+    lines = results_table(read_results(results), published, "roc_auc", ["pr_auc"]).splitlines()
     assert lines[0].startswith("| model | settings | split | seeds | test ROC-AUC | valid ROC-AUC | test PR-AUC |")
     assert lines[2] == "| gatv2 | 0123abcd | scaffold | 2 | 0.7600 ± 0.0141 | 0.8100 ± 0.0141 |  | 10 | 15 |"
     assert lines[3] == "| random forest | 100 trees | scaffold | 1 | 0.7500 | 0.8000 |  | 1 | 2 |"

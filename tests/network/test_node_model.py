@@ -57,6 +57,7 @@ def test_the_folder_has_all_that_was_promised(trained: TrainedNetworkModel) -> N
         "model.safetensors",
         "split.csv",
         "test_predictions.csv",
+        "valid_predictions.csv",
         "training_log.csv",
     }
     assert list(pd.read_csv(trained.folder / "metrics.csv")["split"]) == ["valid", "test"]

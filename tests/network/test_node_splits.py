@@ -27,7 +27,7 @@ def test_the_seed_makes_the_random_split() -> None:
 
 
 def test_fractions() -> None:
-    split, _ = node_split(LABELS, ids=IDS, fractions=(0.5, 0.25))
+    split, _ = node_split(LABELS, "random:50/25/25", ids=IDS)
     assert [len(rows) for rows in split.parts().values()] == [35, 18, 17]
 
 

@@ -1,0 +1,144 @@
+"""Experiments on molecules: which models there are, how each is run, and what its predictions are worth."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gatlib.data.cards import load_card
+from gatlib.data.leakage import describe_leakage, leakage_report
+from gatlib.data.splits import Split
+from gatlib.experiments.baselines import (
+    BOOSTING,
+    FOREST,
+    gradient_boosting_predictions,
+    random_forest_predictions,
+)
+from gatlib.experiments.chemprop import chemprop_predictions, chemprop_settings
+from gatlib.experiments.experiment import RECIPE, Experiment, recipe_id
+from gatlib.experiments.pictures import draw_test_predictions
+from gatlib.experiments.results import Run
+from gatlib.experiments.scores import PREDICTED, Scores, predicted_tasks, scores_of
+from gatlib.training.fit import fit, write_predictions, write_split
+from gatlib.training.molecules import LabelledMolecules, split_molecules
+from gatlib.training.recipe import Recipe, make_recipe
+from gatlib.training.train import read_dataset, with_auxiliary
+
+#: Networks to compare the recipe's own with: what each changes of the recipe.
+NETWORKS: dict[str, dict[str, object]] = {
+    "gat": {"conv": "gat", "attention": "edges"},
+    "gatv2": {"conv": "gatv2", "attention": "edges"},
+    "transformer": {"conv": "transformer", "attention": "edges"},
+    "gps": {"attention": "both", "random_walk": 16},
+    "morgan": {"side_features": "morgan"},
+    "descriptors": {"side_features": "descriptors"},
+    "both": {"side_features": "both"},
+}
+BASELINES = ("rf", "gb", "chemprop")
+NAMES = {"rf": "random forest", "gb": "gradient boosting", "chemprop": "chemprop"}
+SETTINGS = {"rf": lambda: FOREST, "gb": lambda: BOOSTING, "chemprop": chemprop_settings}
+
+
+class MoleculeRuns:
+    """The runs of an experiment on molecules; see :class:`gatlib.experiments.run.Runs`."""
+
+    models: tuple[str, ...] = (RECIPE, *NETWORKS, *BASELINES)
+    default: tuple[str, ...] = (RECIPE, "rf")
+
+    def __init__(
+        self, experiment: Experiment, split: str | None, data_dir: Path | None, say: Callable[[str], None]
+    ) -> None:
+        self.experiment, self.split, self.data_dir, self.say = experiment, split, data_dir, say
+        self._molecules: LabelledMolecules | None = None
+        self._rows: Split | None = None
+
+    def is_network(self, model: str) -> bool:
+        return model not in BASELINES
+
+    def runs(self, model: str, seed: int) -> list[Run]:
+        return [run_of(model, self._recipe(model, seed))]
+
+    def prepare(self, model: str, seed: int) -> None:
+        recipe = self._recipe(model, seed)
+        molecules = self._molecules or read_dataset(self.experiment.dataset, self.data_dir, recipe.split)
+        if self.is_network(model) and len(molecules.auxiliary) < len(recipe.auxiliary):
+            molecules = with_auxiliary(molecules, recipe.auxiliary, self.data_dir)
+        rows = split_molecules(molecules, recipe.split, recipe.seed)
+        if self._rows is None or not np.array_equal(rows.test, self._rows.test):
+            self.say(describe_leakage(leakage_report(molecules.smiles, rows, molecules.targets)))
+        self._molecules, self._rows = molecules, rows
+
+    def train(self, model: str, seed: int, folder_of: Callable[[Run], Path]) -> None:
+        molecules, rows, recipe = self._molecules, self._rows, self._recipe(model, seed)
+        assert molecules is not None  # see `prepare`
+        assert rows is not None
+        folder = folder_of(run_of(model, recipe))
+        if model in BASELINES:
+            _run_baseline(model, molecules, rows, seed, folder)
+            return
+        self._molecules = molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
+        unit = load_card(self.experiment.dataset).unit
+        fit(molecules, rows, recipe, folder, name=self.experiment.name, unit=unit, progress=True)
+
+    def scores(self, folder: Path, run: Run) -> Scores:
+        return scores_of(folder, load_card(self.experiment.dataset), run.split)
+
+    def draw(self, folder: Path) -> None:
+        draw_test_predictions(folder / "test_predictions.csv", load_card(self.experiment.dataset).task_type)
+
+    def mean(self, members: Sequence[Path]) -> pd.DataFrame | None:
+        return mean_predictions(members)
+
+    def _recipe(self, model: str, seed: int) -> Recipe:
+        return recipe_of(self.experiment, model, self.split, seed)
+
+
+def recipe_of(experiment: Experiment, model: str, split: str | None, seed: int) -> Recipe:
+    """The settings of one run of a network.
+
+    Raises:
+        InputError: they do not fit together.
+    """
+    changes = NETWORKS.get(model, {}) | {"seed": seed} | ({} if split is None else {"split": split})
+    return make_recipe(experiment.recipe.model_dump() | changes, f"experiment {experiment.name}, model {model}")
+
+
+def run_of(model: str, recipe: Recipe) -> Run:
+    """What tells this run from others in the results."""
+    if model in BASELINES:
+        return Run(NAMES[model], SETTINGS[model](), recipe.seed, recipe.split)
+    return Run(network_name(recipe), recipe_id(recipe), recipe.seed, recipe.split)
+
+
+def network_name(recipe: Recipe) -> str:
+    """What a network is called in results and tables; without a +, it sees the graph only."""
+    kind = {"edges": recipe.conv, "full": "full attention", "both": f"gps ({recipe.conv})"}
+    name = kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
+    name += "" if recipe.pretrained is None else ", pretrained"
+    return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
+
+
+def mean_predictions(members: Sequence[Path]) -> pd.DataFrame | None:
+    """The mean of several tables of predictions, None where they are of different molecules."""
+    tables = [pd.read_csv(member) for member in members]
+    if any(not table["row"].equals(tables[0]["row"]) for table in tables):
+        return None
+    mean = tables[0]
+    columns = [task + PREDICTED for task in predicted_tasks(mean)]
+    mean[columns] = np.mean([table[columns].to_numpy() for table in tables], axis=0)
+    return mean
+
+
+def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: int, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if model == "rf":
+        predictions = random_forest_predictions(molecules, split, seed)
+    elif model == "gb":
+        predictions = gradient_boosting_predictions(molecules, split, seed)
+    else:
+        predictions = chemprop_predictions(molecules, split, seed, folder)
+    write_split(molecules, split, folder / "split.csv")
+    parts = split.parts()
+    for part, values in predictions.items():
+        write_predictions(molecules, parts[part], values, folder / f"{part}_predictions.csv")
