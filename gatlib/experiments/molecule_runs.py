@@ -1,5 +1,6 @@
 """Experiments on molecules: which models there are, how each is run, and what its predictions are worth."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 from gatlib.data.cards import load_card
 from gatlib.data.leakage import describe_leakage, leakage_report
 from gatlib.data.splits import Split
+from gatlib.errors import InputError
 from gatlib.experiments.baselines import (
     BOOSTING,
     FOREST,
@@ -18,8 +20,9 @@ from gatlib.experiments.baselines import (
 from gatlib.experiments.chemprop import chemprop_predictions, chemprop_settings
 from gatlib.experiments.experiment import RECIPE, Experiment, recipe_id
 from gatlib.experiments.pictures import draw_test_predictions
-from gatlib.experiments.results import Run
-from gatlib.experiments.scores import PREDICTED, Scores, predicted_tasks, scores_of
+from gatlib.experiments.results import Run, read_results
+from gatlib.experiments.scores import Scores, scores_of
+from gatlib.experiments.selection import mean_predictions, write_selected
 from gatlib.training.fit import fit, write_predictions, write_split
 from gatlib.training.molecules import LabelledMolecules, split_molecules
 from gatlib.training.recipe import Recipe, make_recipe
@@ -36,14 +39,16 @@ NETWORKS: dict[str, dict[str, object]] = {
     "both": {"side_features": "both"},
 }
 BASELINES = ("rf", "gb", "chemprop")
+ENSEMBLE = "ensemble"
 NAMES = {"rf": "random forest", "gb": "gradient boosting", "chemprop": "chemprop"}
 SETTINGS = {"rf": lambda: FOREST, "gb": lambda: BOOSTING, "chemprop": chemprop_settings}
+SELECTED = Run("ensemble selected on valid", "mean of models, added one by one while valid gets better", 0, "")
 
 
 class MoleculeRuns:
     """The runs of an experiment on molecules; see :class:`gatlib.experiments.run.Runs`."""
 
-    models: tuple[str, ...] = (RECIPE, *NETWORKS, *BASELINES)
+    models: tuple[str, ...] = (RECIPE, *NETWORKS, *BASELINES, ENSEMBLE)
     default: tuple[str, ...] = (RECIPE, "rf")
 
     def __init__(
@@ -54,12 +59,18 @@ class MoleculeRuns:
         self._rows: Split | None = None
 
     def is_network(self, model: str) -> bool:
-        return model not in BASELINES
+        return model not in (*BASELINES, ENSEMBLE)
 
     def runs(self, model: str, seed: int) -> list[Run]:
-        return [run_of(model, self._recipe(model, seed))]
+        recipe = self._recipe(model, seed)
+        if model == ENSEMBLE:
+            # Of all seeds together, where they share a split.
+            return [SELECTED._replace(seed=seed, split=recipe.split)] if seed == 0 or _is_drawn(recipe.split) else []
+        return [run_of(model, recipe)]
 
     def prepare(self, model: str, seed: int) -> None:
+        if model == ENSEMBLE:
+            return
         recipe = self._recipe(model, seed)
         molecules = self._molecules or read_dataset(self.experiment.dataset, self.data_dir, recipe.split)
         if self.is_network(model) and len(molecules.auxiliary) < len(recipe.auxiliary):
@@ -70,7 +81,11 @@ class MoleculeRuns:
         self._molecules, self._rows = molecules, rows
 
     def train(self, model: str, seed: int, folder_of: Callable[[Run], Path]) -> None:
-        molecules, rows, recipe = self._molecules, self._rows, self._recipe(model, seed)
+        recipe = self._recipe(model, seed)
+        if model == ENSEMBLE:
+            self._select(SELECTED._replace(seed=seed, split=recipe.split), folder_of)
+            return
+        molecules, rows = self._molecules, self._rows
         assert molecules is not None  # see `prepare`
         assert rows is not None
         folder = folder_of(run_of(model, recipe))
@@ -80,6 +95,22 @@ class MoleculeRuns:
         self._molecules = molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
         unit = load_card(self.experiment.dataset).unit
         fit(molecules, rows, recipe, folder, name=self.experiment.name, unit=unit, progress=True)
+
+    def _select(self, run: Run, folder_of: Callable[[Run], Path]) -> None:
+        """The ensemble of whatever ran on this split, where its predictions are at hand."""
+        results = read_results(self.experiment.results)
+        columns = results[list(Run._fields)].drop_duplicates()
+        members: dict[str, list[Path]] = {}
+        for other in (Run(*values) for values in columns.itertuples(index=False, name=None)):
+            is_of_split = other.split == run.split and (other.seed == run.seed or not _is_drawn(run.split))
+            is_mean = other.model == SELECTED.model or re.search(r", mean of \d+ seeds$", other.model)
+            if is_of_split and not is_mean and (folder_of(other) / "valid_predictions.csv").exists():
+                members.setdefault(other.model, []).append(folder_of(other))
+        if not members:
+            raise InputError(f"there is nothing to select from on the {run.split} split: run other models first")
+        card = load_card(self.experiment.dataset)
+        weights = write_selected(members, folder_of(run), card.metric, card.task_type)
+        self.say(f"{run.model}: " + ", ".join(f"{weight} x {name}" for name, weight in weights.items()))
 
     def scores(self, folder: Path, run: Run) -> Scores:
         return scores_of(folder, load_card(self.experiment.dataset), run.split)
@@ -104,6 +135,11 @@ def recipe_of(experiment: Experiment, model: str, split: str | None, seed: int) 
     return make_recipe(experiment.recipe.model_dump() | changes, f"experiment {experiment.name}, model {model}")
 
 
+def _is_drawn(split: str) -> bool:
+    """Whether the seed decides who is in test."""
+    return split.partition(":")[0] in ("scaffold_balanced", "random", "butina", "folds")
+
+
 def run_of(model: str, recipe: Recipe) -> Run:
     """What tells this run from others in the results."""
     if model in BASELINES:
@@ -117,17 +153,6 @@ def network_name(recipe: Recipe) -> str:
     name = kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
     name += "" if recipe.pretrained is None else ", pretrained"
     return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
-
-
-def mean_predictions(members: Sequence[Path]) -> pd.DataFrame | None:
-    """The mean of several tables of predictions, None where they are of different molecules."""
-    tables = [pd.read_csv(member) for member in members]
-    if any(not table["row"].equals(tables[0]["row"]) for table in tables):
-        return None
-    mean = tables[0]
-    columns = [task + PREDICTED for task in predicted_tasks(mean)]
-    mean[columns] = np.mean([table[columns].to_numpy() for table in tables], axis=0)
-    return mean
 
 
 def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: int, folder: Path) -> None:

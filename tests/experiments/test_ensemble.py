@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from gatlib.experiments.ensemble import write_mean_predictions
-from gatlib.experiments.molecule_runs import mean_predictions
+from gatlib.experiments.selection import mean_predictions
 
 
 @pytest.fixture

@@ -97,6 +97,33 @@ def test_seeds_on_one_split_have_a_mean_that_is_computed_once(
     assert np.allclose(pd.read_csv(mean)["ring_pred"], (members[0] + members[1]) / 2, atol=1e-6)
 
 
+def test_an_ensemble_is_of_what_ran_on_its_molecules(
+    experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(molecule_runs, "read_dataset", lambda name, data_dir, split: molecules)
+    said: list[str] = []
+
+    def run(models: list[str], split: str) -> pd.DataFrame:
+        said.clear()
+        run_experiment(experiment, models, [0, 1], split, tmp_path / "runs", None, said.append)
+        results = read_results(experiment.results)
+        return results[(results["model"] == "ensemble selected on valid") & (results["split"] == split)]
+
+    with pytest.raises(InputError, match="nothing to select from on the scaffold split"):
+        run(["ensemble"], "scaffold")
+    drawn = run(["rf", "gb", "ensemble"], "random")
+    assert set(drawn["seed"]) == {0, 1}  # each of the runs with its own molecules
+    fixed = run(["rf", "gb", "ensemble"], "scaffold")
+    assert set(fixed["seed"]) == {0}
+    for results in (drawn, fixed):
+        of_valid = results[(results["part"] == "valid") & (results["metric"] == "roc_auc")]
+        assert of_valid["value"].notna().all()
+    (members,) = (tmp_path / "runs").rglob("*scaffold/seed0/members.csv")
+    assert set(pd.read_csv(members)["model"]) <= {"random forest", "gradient boosting"}
+    assert len(run(["ensemble"], "scaffold")) == len(fixed)
+    assert "done before" in said[0]
+
+
 def test_figures_are_those_of_the_predictions(
     experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
