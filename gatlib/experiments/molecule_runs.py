@@ -26,7 +26,7 @@ from gatlib.experiments.selection import mean_predictions, write_selected
 from gatlib.training.fit import fit, write_predictions, write_split
 from gatlib.training.molecules import LabelledMolecules, split_molecules
 from gatlib.training.recipe import Recipe, make_recipe
-from gatlib.training.train import read_dataset, with_auxiliary
+from gatlib.training.train import read_dataset
 
 #: Networks to compare the recipe's own with: what each changes of the recipe.
 NETWORKS: dict[str, dict[str, object]] = {
@@ -73,8 +73,6 @@ class MoleculeRuns:
             return
         recipe = self._recipe(model, seed)
         molecules = self._molecules or read_dataset(self.experiment.dataset, self.data_dir, recipe.split)
-        if self.is_network(model) and len(molecules.auxiliary) < len(recipe.auxiliary):
-            molecules = with_auxiliary(molecules, recipe.auxiliary, self.data_dir)
         rows = split_molecules(molecules, recipe.split, recipe.seed)
         if self._rows is None or not np.array_equal(rows.test, self._rows.test):
             self.say(describe_leakage(leakage_report(molecules.smiles, rows, molecules.targets)))

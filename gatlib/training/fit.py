@@ -22,7 +22,6 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_per_task, metrics_with_mean
 from gatlib.models import GraphAttentionNetwork
-from gatlib.training.auxiliary import join_auxiliary
 from gatlib.training.epoch_log import EpochLog, plot_learning_curve, quiet_lightning
 from gatlib.training.model_card import write_model_card
 from gatlib.training.module import Scale, TrainingModule, evaluation_loader, training_loader
@@ -211,9 +210,6 @@ def train_network(
     Raises:
         InputError: the training diverged; the pretrained network is missing or is another one.
     """
-    tasks = molecules.tasks
-    if molecules.auxiliary:
-        molecules, split = join_auxiliary(molecules, split)
     torch.manual_seed(recipe.seed)
     atom_dims, bond_dims = feature_dims()
     network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
@@ -221,7 +217,7 @@ def train_network(
         network.side.standardize_by(molecules.graphs.side[split.train])
     if recipe.pretrained is not None:
         start_from(network, recipe.pretrained)
-    module = TrainingModule(network, recipe, tasks, molecules.task_type, scale)
+    module = TrainingModule(network, recipe, molecules.tasks, molecules.task_type, scale)
     state = folder / STATE
     score = METRICS[molecules.task_type][0]
     best = ModelCheckpoint(
@@ -263,14 +259,12 @@ def train_network(
             raise KeyboardInterrupt from None
     seconds = time.perf_counter() - started
     if not chooses:
-        network.keep_tasks(len(tasks))
         return TrainedNetwork(network.cpu(), math.nan, trainer.current_epoch, seconds)
     if best.best_model_score is None or not best.best_model_score.isfinite():
         shutil.rmtree(state)
         raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
     weights = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     module.load_state_dict(weights)
-    network.keep_tasks(len(tasks))
     return TrainedNetwork(network.cpu(), float(best.best_model_score), trainer.current_epoch, seconds)
 
 

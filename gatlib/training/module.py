@@ -75,10 +75,7 @@ def evaluation_loader(batches: GraphBatches, batch_size: int = 256) -> DataLoade
 
 
 class TrainingModule(lightning.LightningModule):
-    """A :class:`GraphAttentionNetwork` in training: AdamW, linear warm-up, then a cosine down to zero.
-
-    Outputs and targets beyond those of ``tasks`` are auxiliary: learned, with their own weight, and never scored.
-    """
+    """A :class:`GraphAttentionNetwork` in training: AdamW, linear warm-up, then a cosine down to zero."""
 
     mean: Tensor
     std: Tensor
@@ -111,18 +108,13 @@ class TrainingModule(lightning.LightningModule):
         torch.manual_seed(1_000_003 * self.recipe.seed + self.global_step)
 
     def training_step(self, batch: Data, _: int) -> Tensor:
-        outputs, own = self.network(batch), len(self.tasks)
-        loss = masked_loss(outputs[:, :own], (batch.y[:, :own] - self.mean) / self.std, self.task_type)
-        if outputs.size(1) > own:
-            auxiliary = masked_loss(outputs[:, own:], batch.y[:, own:], self.task_type)
-            loss = loss + self.recipe.auxiliary_weight * auxiliary
+        loss = masked_loss(self.network(batch), (batch.y - self.mean) / self.std, self.task_type)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.num_graphs, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Data, _: int) -> None:
-        own = len(self.tasks)
-        self._outputs.append(self.network(batch)[:, :own])
-        self._targets.append(batch.y[:, :own])
+        self._outputs.append(self.network(batch))
+        self._targets.append(batch.y)
 
     def on_validation_epoch_end(self) -> None:
         outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)

@@ -24,10 +24,6 @@ class Recipe(Architecture):
     pretrained: str | None = Field(
         None, description="start from this network: one that comes with gatlib, or a folder of 'gatlib pretrain'"
     )
-    auxiliary: list[str] = Field(
-        [], description="further data sets to learn from, without the molecules of valid and test, and forget"
-    )
-    auxiliary_weight: float = Field(1.0, ge=0, description="of the loss on them")
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     batch_size: int = Field(64, ge=1)
