@@ -55,7 +55,8 @@ def predict(
 def train(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the new model.")],
     dataset: Annotated[
-        str | None, typer.Argument(help="In place of a table: a set of molecules of 'gatlib datasets'.")
+        str | None,
+        typer.Argument(help="In place of a table: a set of molecules of 'gatlib datasets'.", show_default=False),
     ] = None,
     source: Annotated[
         str | None, typer.Option("-i", "--input", metavar="FILE", help="Table with SMILES and target columns.")

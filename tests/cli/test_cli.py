@@ -80,7 +80,7 @@ BAD = {
     "a truncated model": (["predict", "-m", "{cut}", "C"], "truncated or edited"),
     "an edited model": (["predict", "-m", "{edited}", "C"], "was changed after training"),
     "a newer model": (["predict", "-m", "{newer}", "C"], "newer format (99, this gatlib reads 1): upgrade"),
-    "train on nothing": (["train", "-o", "new"], "give a table with -i and --targets, or a recipe with --recipe"),
+    "train on nothing": (["train", "-o", "new"], "give a table with -i and --targets, the name of a data set, or a recipe"),
     "train without a target": (["train", "-o", "new", "-i", "{good.csv}"], "no target column is named"),
     "train on a missing file": ([*TRAIN, "none.csv"], "there is no file none.csv"),
     "train on a missing target": ([*TRAIN, "{good.csv}", "--targets", "x"], "no column 'x'; its columns are 'id'"),
