@@ -133,7 +133,7 @@ def train_command(
     if source is not None:
         settings["dataset"] = None
     elif targets:
-        raise InputError("--targets goes with a table (-i); a recipe's data set has its own targets")
+        raise InputError("--targets goes with a table (-i); a data set has its own targets")
     recipe = make_recipe(settings, f"recipe {recipe_file}" if recipe_file else "command line")
 
     from gatlib.training.train import train_dataset, train_table
