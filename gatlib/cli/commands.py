@@ -105,6 +105,7 @@ def _print_errors(labels: Sequence[str], errors: Sequence[str]) -> None:
 
 def train_command(
     output: Path,
+    dataset: str | None,
     source: str | None,
     targets: Sequence[str],
     task_type: TaskType,
@@ -113,12 +114,17 @@ def train_command(
     smiles_column: str | None,
     data_dir: Path | None,
 ) -> None:
-    """``gatlib train``: a user's table, or the data set of a recipe."""
+    """``gatlib train``: a user's table, or a data set, be it that of a recipe."""
+    from gatlib.data.cards import load_card
     from gatlib.training.recipe import load_recipe, make_recipe
 
-    if source is None and recipe_file is None:
-        raise InputError("give a table with -i and --targets, or a recipe with --recipe")
+    if source is None and recipe_file is None and dataset is None:
+        raise InputError("give a table with -i and --targets, the name of a data set, or a recipe with --recipe")
+    if source is not None and dataset is not None:
+        raise InputError("give a table with -i or the name of a data set, and not both")
     settings = load_recipe(recipe_file).model_dump() if recipe_file else {}
+    if dataset is not None:
+        settings = {"split": load_card(dataset).split} | settings | {"dataset": dataset}
     settings.update({key: value for key, value in changes.items() if value is not None})
     if changes["pretrained"] is not None:
         from gatlib.training.pretrained import settings_of
@@ -127,7 +133,7 @@ def train_command(
     if source is not None:
         settings["dataset"] = None
     elif targets:
-        raise InputError("--targets goes with a table (-i); a recipe's data set has its own targets")
+        raise InputError("--targets goes with a table (-i); a data set has its own targets")
     recipe = make_recipe(settings, f"recipe {recipe_file}" if recipe_file else "command line")
 
     from gatlib.training.train import train_dataset, train_table

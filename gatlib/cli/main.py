@@ -54,6 +54,10 @@ def predict(
 @app.command()
 def train(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the new model.")],
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="In place of a table: a set of molecules of 'gatlib datasets'.", show_default=False),
+    ] = None,
     source: Annotated[
         str | None, typer.Option("-i", "--input", metavar="FILE", help="Table with SMILES and target columns.")
     ] = None,
@@ -85,7 +89,7 @@ def train(
     from gatlib.cli.commands import train_command
 
     changes = {"split": split, "seed": seed, "max_epochs": max_epochs, "pretrained": pretrained}
-    train_command(output, source, targets or [], task.value, recipe, changes, smiles_column, data_dir)
+    train_command(output, dataset, source, targets or [], task.value, recipe, changes, smiles_column, data_dir)
 
 
 @app.command()

@@ -5,11 +5,15 @@ from typing import Annotated
 
 import typer
 
+from gatlib.cli.options import DataDir
+
 app = typer.Typer(help="Classes of the nodes of a network: train, predict.", no_args_is_help=True)
 
 Example = Annotated[
     str | None,
-    typer.Argument(help="In place of files: karate, davis or les-miserables.", show_default=False),
+    typer.Argument(
+        help="In place of files: karate, davis, les-miserables, or a network of 'gatlib datasets'.", show_default=False
+    ),
 ]
 Edges = Annotated[
     Path | None,
@@ -46,20 +50,23 @@ def train(
         str | None,
         typer.Option(
             metavar="SPLIT",
-            help="random, the COLUMN that holds train, valid and test, or a csv FILE with node and split. "
-            "Default: random.",
+            help="random, random:48/32/20, the COLUMN that holds train, valid and test, or a csv FILE with node and "
+            "split; public or given, of a data set. Default: that of the data set, else random.",
         ),
     ] = None,
     directed: Annotated[bool, typer.Option("--directed", help="The edges of --edges lead one way.")] = False,
     seed: Annotated[int | None, typer.Option(help="Of weights, dropout and random split. Default: 0.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
-    recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="All other settings.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="All other settings, and the data set unless one is given.")
+    ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Train a model on the labelled nodes of a network. A run that was stopped goes on."""
     from gatlib.cli.network_commands import train_network_command
     from gatlib.network.sources import NetworkSource
 
-    source = NetworkSource(example, graph, edges, features, id_column)
+    source = NetworkSource(example, graph, edges, features, id_column, data_dir)
     changes = {"split": split, "seed": seed, "max_epochs": max_epochs}
     train_network_command(source, labels, target, directed, recipe, changes, output)
 
@@ -75,9 +82,10 @@ def predict(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="CSV to write; - for standard output.")
     ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Predict the class of every node, of the network of the training, with new nodes, or of another one."""
     from gatlib.cli.network_commands import predict_network_command
     from gatlib.network.sources import NetworkSource
 
-    predict_network_command(model, NetworkSource(example, graph, edges, features, id_column), output)
+    predict_network_command(model, NetworkSource(example, graph, edges, features, id_column, data_dir), output)

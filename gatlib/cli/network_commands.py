@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,14 @@ def train_network_command(
     changes: Mapping[str, object],
     output: Path,
 ) -> None:
-    """``gatlib network train``: an example or a user's files."""
+    """``gatlib network train``: an example, a data set or a user's files."""
     from gatlib.training.network_train import network_recipe, split_labelled, train_network_model
+    from gatlib.training.node_recipe import NodeRecipe
+    from gatlib.training.recipe import read_recipe
 
-    recipe = network_recipe(recipe_file, changes)
+    if recipe_file is not None and not source.name:
+        source = replace(source, example=read_recipe(recipe_file, NodeRecipe).dataset)
+    recipe = network_recipe(recipe_file, changes, source.example)
     labelled = read_labelled_source(source, labels, target, recipe.split, directed)
     split, notes = split_labelled(labelled, recipe)
     for note in [*labelled.network.notes, *notes]:

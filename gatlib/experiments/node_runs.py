@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,18 @@ from lightning.pytorch.callbacks import RichProgressBar
 from numpy.typing import NDArray
 
 from gatlib.data.splits import Split
+from gatlib.errors import InputError
 from gatlib.experiments import node_peers
 from gatlib.experiments.experiment import RECIPE, Experiment, recipe_id
-from gatlib.experiments.node_peers import Predict
 from gatlib.experiments.pictures import draw_curves
 from gatlib.experiments.results import Run
 from gatlib.experiments.scores import PREDICTED, Scores, parts_predicted
 from gatlib.metrics import node_metrics
 from gatlib.network.datasets import read_network_dataset
+from gatlib.network.network import Network
+from gatlib.network.predict import predict_nodes
 from gatlib.network.sources import LabelledNetwork
+from gatlib.network.tensors import network_tensors
 from gatlib.training.network_train import split_labelled, train_network_model
 from gatlib.training.node_recipe import NodeRecipe
 from gatlib.training.node_tables import write_node_predictions, write_node_split
@@ -45,7 +49,15 @@ _FIT = {
     "gb": node_peers.gradient_boosting,
     "lp": node_peers.label_propagation,
 }
+VALID, TEST = "valid_predictions.csv", "test_predictions.csv"
 _FIRST_CLASS = 3  # column of the predictions, behind node, label and prediction
+
+
+class Probabilities(NamedTuple):
+    """What a model says of all nodes of a network."""
+
+    classes: list[str]
+    values: NDArray[np.float64]  # [N, C]
 
 
 class NodeRuns:
@@ -58,60 +70,45 @@ class NodeRuns:
         self, experiment: Experiment, split: str | None, data_dir: Path | None, say: Callable[[str], None]
     ) -> None:
         self.experiment, self.split, self.data_dir, self.say = experiment, split, data_dir, say
-        self._labelled: LabelledNetwork | None = None
+        self._networks: dict[str, LabelledNetwork] = {}  # by the names of their cards
         self._tensors: NodeTensors | None = None
 
     def is_network(self, model: str) -> bool:
         return model not in PEERS
 
     def runs(self, model: str, seed: int) -> list[Run]:
-        return [run_of(model, self._recipe(model, seed))]
+        recipe = self._recipe(model, seed)
+        if recipe.transfer and model == "lp":
+            raise InputError("lp knows the labels of one network and predicts no other one: leave it out")
+        return [_transferred(run_of(model, recipe), recipe, name) for name in recipe.transfer] or [
+            run_of(model, recipe)
+        ]
 
     def prepare(self, model: str, seed: int) -> None:
-        if self._labelled is None:
-            self._labelled = read_network_dataset(self.experiment.dataset, self.data_dir)
-            for note in self._labelled.network.notes:
-                self.say(f"note: {note}")
+        recipe = self._recipe(model, seed)
+        for name in (self.experiment.dataset, *recipe.transfer):
+            if name not in self._networks:
+                self._networks[name] = read_network_dataset(name, self.data_dir)
+                for note in self._networks[name].network.notes:
+                    self.say(f"{name}: {note}")
         if self._tensors is None and model not in NETWORKS:
-            labelled = self._labelled
-            recipe = self._recipe(model, seed)
+            labelled = self._networks[self.experiment.dataset]
             self._tensors = node_tensors(labelled.network, labelled.labels, labelled.target, recipe)
 
     def train(self, model: str, seed: int, folder_of: Callable[[Run], Path]) -> None:
-        recipe, labelled = self._recipe(model, seed), self._labelled
-        assert labelled is not None  # see `prepare`
+        recipe, labelled = self._recipe(model, seed), self._networks[self.experiment.dataset]
         split, _ = split_labelled(labelled, recipe)
-        folder = folder_of(run_of(model, recipe))
+        run = run_of(model, recipe)
+        folder = folder_of(run)
         if model in NETWORKS:
-            train_network_model(
-                labelled.network,
-                labelled.labels,
-                split,
-                recipe,
-                folder,
-                name=self.experiment.name,
-                target=labelled.target,
-                source=labelled.source,
-                progress=True,
-            )
+            predict = _train_ours(self.experiment.name, labelled, split, recipe, folder)
         else:
-            self._train_peer(model, labelled, split, recipe, folder)
-
-    def _train_peer(
-        self, model: str, labelled: LabelledNetwork, split: Split, recipe: NodeRecipe, folder: Path
-    ) -> None:
-        tensors = self._tensors
-        assert tensors is not None  # see `prepare`
-        folder.mkdir(parents=True, exist_ok=True)
-        predict: Predict
-        if model in PYG:
-            bars = [RichProgressBar(leave=False)]
-            predict = node_peers.pyg_network(model, tensors, split, recipe, folder, bars)
-        else:
-            predict = _FIT[model](tensors, split, recipe)
-        probabilities = predict(tensors.x, tensors.edge_index)
-        _write(labelled, tensors.classes, probabilities, split, folder)
-        shutil.rmtree(folder / STATE, ignore_errors=True)
+            assert self._tensors is not None  # see `prepare`
+            predict = _train_peer(model, self._tensors, labelled, split, recipe, folder)
+        for name in recipe.transfer:
+            other = self._networks[name]
+            _write(other, predict(other.network), _only_test(other), folder_of(_transferred(run, recipe, name)))
+            shutil.copy(folder / VALID, folder_of(_transferred(run, recipe, name)) / VALID)
 
     def scores(self, folder: Path, run: Run) -> Scores:
         scores: Scores = {}
@@ -122,7 +119,7 @@ class NodeRuns:
         return scores
 
     def draw(self, folder: Path) -> None:
-        y, probabilities, names = _read(folder / "test_predictions.csv")
+        y, probabilities, names = _read(folder / TEST)
         shown = range(1, 2) if len(names) == 2 else range(len(names))
         columns: dict[str, NDArray[np.float64]] = {}
         for number in shown:
@@ -162,18 +159,68 @@ def mean_predictions(members: Sequence[Path]) -> pd.DataFrame | None:
     return pd.concat([mean, pd.DataFrame(probabilities, columns=tables[0].columns[_FIRST_CLASS:])], axis=1)
 
 
-def _write(
-    labelled: LabelledNetwork,
-    classes: Sequence[str],
-    probabilities: NDArray[np.float64],
-    split: Split,
-    folder: Path,
-) -> None:
+def _transferred(run: Run, recipe: NodeRecipe, name: str) -> Run:
+    return run._replace(split=f"{recipe.dataset} ({recipe.split}) to {name}")
+
+
+def _train_ours(
+    name: str, labelled: LabelledNetwork, split: Split, recipe: NodeRecipe, folder: Path
+) -> Callable[[Network], Probabilities]:
+    trained = train_network_model(
+        labelled.network,
+        labelled.labels,
+        split,
+        recipe,
+        folder,
+        name=name,
+        target=labelled.target,
+        source=labelled.source,
+        progress=True,
+    )
+
+    def predict(network: Network) -> Probabilities:
+        table = predict_nodes(trained.model, network)
+        return Probabilities(trained.model.description.classes, table.iloc[:, _FIRST_CLASS - 1 :].to_numpy())
+
+    return predict
+
+
+def _train_peer(
+    model: str, tensors: NodeTensors, labelled: LabelledNetwork, split: Split, recipe: NodeRecipe, folder: Path
+) -> Callable[[Network], Probabilities]:
+    folder.mkdir(parents=True, exist_ok=True)
+    if model in PYG:
+        fitted = node_peers.pyg_network(model, tensors, split, recipe, folder, [RichProgressBar(leave=False)])
+        shutil.rmtree(folder / STATE)
+    else:
+        fitted = _FIT[model](tensors, split, recipe)
+
+    def predict(network: Network) -> Probabilities:
+        x, edge_index, _ = network_tensors(network, tensors.rule, tensors.mean_weight)
+        return Probabilities(tensors.classes, fitted(x, edge_index))
+
+    _write(labelled, predict(labelled.network), split, folder)
+    return predict
+
+
+def _only_test(labelled: LabelledNetwork) -> Split:
+    known = np.flatnonzero([label is not None for label in labelled.labels])
+    return Split(train=known[:0], valid=known[:0], test=known)
+
+
+def _write(labelled: LabelledNetwork, found: Probabilities, split: Split, folder: Path) -> None:
+    """Write the split and the predictions for valid and test.
+
+    Raises:
+        InputError: the network has a class that the model does not know.
+    """
+    if unknown := sorted({label for label in labelled.labels if label is not None} - set(found.classes)):
+        raise InputError(f"{labelled.source} has the class {unknown[0]!r:.60}, which was not learned")
+    folder.mkdir(parents=True, exist_ok=True)
     ids = labelled.network.ids
     write_node_split(ids, split, folder / "split.csv")
-    for part, rows in (("valid", split.valid), ("test", split.test)):
-        path = folder / f"{part}_predictions.csv"
-        write_node_predictions(ids, labelled.labels, labelled.target, classes, probabilities, rows, path)
+    for name, rows in ((VALID, split.valid), (TEST, split.test)):
+        write_node_predictions(ids, labelled.labels, labelled.target, found.classes, found.values, rows, folder / name)
 
 
 def _read_text(path: Path) -> pd.DataFrame:

@@ -145,6 +145,8 @@ def _read_tables(
 
 def _check_source(source: NetworkSource) -> None:
     if sum(given is not None for given in (source.example, source.graph, source.edges)) != 1:
-        raise InputError("give --edges with a list of edges, or --graph with a graph, or the name of an example")
+        raise InputError(
+            "give --edges with a list of edges, or --graph with a graph, or the name of an example or a data set"
+        )
     if source.features is not None and source.edges is None:
         raise InputError("--features goes with --edges: the attributes of a graph are in its own file")

@@ -75,7 +75,8 @@ def _fractions(split: str) -> tuple[float, float]:
     shares = [int(text) if re.fullmatch(r"\d{1,3}", text) else 0 for text in split.partition(":")[2].split("/")]
     if len(shares) != 3 or min(shares) < 1 or sum(shares) != 100:
         raise InputError(
-            f"split {split!r:.60}: the shares of train, valid and test must add up to 100, as in 'random:60/20/20'"
+            f"split {split!r:.60}: give the shares of train, valid and test as three whole numbers above 0 with the "
+            "sum 100, as in 'random:60/20/20'"
         )
     return shares[0] / 100, shares[1] / 100
 

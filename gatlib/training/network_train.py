@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gatlib.calibration import fit_temperature
+from gatlib.data.cards import card_names, load_network_card
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import node_metrics
@@ -58,15 +59,19 @@ class TrainedNetworkModel:
     seconds: float
 
 
-def network_recipe(path: Path | None, changes: Mapping[str, object]) -> NodeRecipe:
+def network_recipe(path: Path | None, changes: Mapping[str, object], name: str | None = None) -> NodeRecipe:
     """:data:`NETWORK_RECIPE`, changed by the keys of a YAML file, then by ``changes`` that are not None.
 
+    Where ``name`` is a data set, split and metric are those of its card unless they are given.
+
     Raises:
-        InputError: the file cannot be read; an unknown key; a value out of range.
+        InputError: the file cannot be read; an unknown key; a value out of range; the data set is one of molecules.
     """
     given = {} if path is None else read_recipe(path, NodeRecipe).model_dump(exclude_unset=True)
     wanted = {key: value for key, value in changes.items() if value is not None}
-    settings = {**NETWORK_RECIPE.model_dump(), **given, **wanted, "dataset": None}
+    card = load_network_card(name) if name in card_names() else None
+    usual = {} if card is None else {"split": card.split, "metric": card.metric}
+    settings = {**NETWORK_RECIPE.model_dump(), **usual, **given, **wanted, "dataset": card and card.name}
     return validated(settings, f"recipe {path}" if path else "command line", NodeRecipe)
 
 

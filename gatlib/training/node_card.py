@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gatlib.data.cards import card_names, load_network_card
 from gatlib.network.node_model import NodeModelDescription
 
 _METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc": "ROC-AUC", "log_loss": "log-loss"}
@@ -21,6 +22,7 @@ def write_node_card(folder: Path, description: NodeModelDescription) -> None:
         f"- **Classes:** {_some(description.classes)}",
         f"- **Network:** {training.network}: {training.nodes:,} nodes, {training.edges:,} "
         f"{'directed' if description.directed else 'undirected'} edges; labelled: {sizes}",
+        *_data_lines(training.network),
         f"- **Split:** {training.split}, seed {training.seed}; the best epoch and the temperature were chosen on "
         "valid, test was used once",
         f"- **Sees of a node:** {_some(description.rule.names)}",
@@ -48,6 +50,14 @@ def write_node_card(folder: Path, description: NodeModelDescription) -> None:
         "- What it says of a person it says of their friends: no ground for a decision about anyone.",
     ]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _data_lines(name: str) -> list[str]:
+    """What there is to say of the data set of that name, if it is one."""
+    if name not in card_names():
+        return []
+    card = load_network_card(name)
+    return [f"- **Data:** {card.title}. {card.description} Licence: {card.licence}. Cite: {card.citation}"]
 
 
 def _some(names: list[str]) -> str:

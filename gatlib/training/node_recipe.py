@@ -17,7 +17,7 @@ class NodeRecipe(NodeArchitecture):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str | None = Field(None, description="name of a data set card; None for the user's own files")
-    split: str = Field("random", description="which nodes are in train, valid and test")
+    split: str = Field("random", description="random, random:48/32/20, public, given, a column, or a csv file of nodes")
     seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of the nodes and the dropout")
     learning_rate: float = Field(5e-3, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
@@ -27,6 +27,9 @@ class NodeRecipe(NodeArchitecture):
     )
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     metric: Literal["accuracy", "roc_auc"] = Field("accuracy", description="chooses the best epoch")
+    transfer: list[str] = Field(
+        [], description="data sets that an experiment tests on whole, in place of the test nodes of its own"
+    )
     batch_nodes: int = Field(0, ge=0, description="nodes per training step, with the edges among them; 0: all nodes")
 
     @model_validator(mode="after")

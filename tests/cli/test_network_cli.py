@@ -1,6 +1,7 @@
 """`gatlib network`: what it writes, and that bad input ends with one sentence, exit code 2 and no file."""
 
 import gzip
+import hashlib
 import json
 import os
 import pickle
@@ -101,6 +102,9 @@ BAD = {
     "train on nothing": (TRAIN, "give --edges with a list of edges, or --graph with a graph, or the name of an"),
     "train on two": ([*TRAIN, "karate", "--graph", "{friends.gml}"], "give --edges with a list of edges, or --graph"),
     "no such example": ([*TRAIN, "karat"], "no example network 'karat': name one of karate, davis, les-miserables"),
+    "a set of molecules": ([*TRAIN, "tox21"], "tox21 is a set of molecules, not a network: use 'gatlib train tox21'"),
+    "no such split": ([*TRAIN, "karate", "--split", "given"], "there is no split 'given'; splits that come with the"),
+    "bad shares": ([*TRAIN, "karate", "--split", "random:60/40"], "'random:60/40': give the shares of train, valid"),
     "an example's target": ([*TRAIN, "karate", "--target", "x"], "the labels of karate are 'club'"),
     "an example's labels": ([*TRAIN, "karate", "--labels", "x.csv"], "--labels goes with --edges"),
     "a graph's features": ([*GRAPH, "{friends.gml}", "--features", "x.csv"], "--features goes with --edges"),
@@ -282,3 +286,20 @@ def test_a_real_network_is_learned(id_column: list[str], run: Run) -> None:
     assert ("target.csv.gz is joined on 'new_id'" in out) == (not id_column)
     assert run("predict", "-m", "model", *files, "-o", "out.csv")[0] == 0
     assert list(pd.read_csv("out.csv").columns) == ["node", "mature_pred", "p_False", "p_True"]
+
+
+def test_a_data_set_is_learned_and_another_one_predicted(run: Run, data_dir: Path, tmp_path: Path) -> None:
+    if not (data_dir / "social" / "twitch_PTBR").is_dir():
+        pytest.skip("needs the real data sets: set GATLIB_DATA_DIR to a folder with social/")
+    code, out, _ = run("train", "twitch_ptbr", "--max-epochs", 3, "-o", "model")
+    assert code == 0
+    assert "mature of twitch_ptbr, random split" in out
+    # The split is the seed's, on every machine.
+    split = hashlib.sha256(Path("model/split.csv").read_bytes()).hexdigest()
+    assert split.startswith("0f637eaf64620330")
+    assert run("predict", "-m", "model", "twitch_ru", "-o", "out.csv")[0] == 0
+    assert len(pd.read_csv("out.csv")) == 4385
+    (tmp_path / "recipe.yaml").write_text("dataset: twitch_ptbr\nmax_epochs: 2\nsplit: random:80/10/10\n")
+    code, out, _ = run("train", "--recipe", tmp_path / "recipe.yaml", "-o", "other")
+    assert code == 0
+    assert "mature of twitch_ptbr, random:80/10/10 split" in out

@@ -1,11 +1,13 @@
 """Splits of nodes: by class at random, by a column, by a file."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.network.splits import node_split
 
@@ -29,6 +31,28 @@ def test_the_seed_makes_the_random_split() -> None:
 def test_fractions() -> None:
     split, _ = node_split(LABELS, "random:50/25/25", ids=IDS)
     assert [len(rows) for rows in split.parts().values()] == [35, 18, 17]
+
+
+def test_a_seed_gives_the_same_nodes_on_every_machine() -> None:
+    split, _ = node_split(LABELS, "random", 0, ids=IDS)
+    text = "\n".join(f"{part} {IDS[row]}" for part, rows in split.parts().items() for row in rows)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "3b3f9155c38d3823"
+
+
+@pytest.mark.parametrize("shares", ["60/20", "50/50/0", "60/20/30", "a/b/c", "", "60/20/10/10", "-60/140/20"])
+def test_shares_that_are_none(shares: str) -> None:
+    with pytest.raises(InputError, match="give the shares of train, valid and test as three whole numbers above 0"):
+        node_split(LABELS, f"random:{shares}", ids=IDS)
+
+
+def test_splits_that_come_with_the_network() -> None:
+    given = [Split(np.array([row]), np.array([row + 1]), np.array([row + 2])) for row in range(3)]
+    chosen = [node_split(LABELS, "given", seed, ids=IDS, given=given)[0] for seed in range(4)]
+    assert [split.train.item() for split in chosen] == [0, 1, 2, 0]
+    assert node_split(LABELS, "public", 5, ids=IDS, given=given[:1])[0] is given[0]
+    for split, some in (("public", given), ("given", given[:1]), ("given", []), ("public", [])):
+        with pytest.raises(InputError, match=f"there is no split '{split}'; splits that come with the network: "):
+            node_split(LABELS, split, ids=IDS, given=some)
 
 
 def test_a_class_with_one_node_stays_in_train() -> None:
