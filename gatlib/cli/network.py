@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Classes of the nodes of a network: train, predict.", no_args_is_help=True)
+from gatlib.cli.options import NetworkTask
+
+app = typer.Typer(help="Classes of the nodes of a network, or its missing edges: train, predict.", no_args_is_help=True)
 
 Example = Annotated[
     str | None,
@@ -54,12 +56,19 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of weights, dropout and random split. Default: 0.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="All other settings.")] = None,
+    task: Annotated[
+        NetworkTask, typer.Option(help="Classes of nodes, or edges, some of which are held out at random.")
+    ] = NetworkTask.node,
 ) -> None:
-    """Train a model on the labelled nodes of a network. A run that was stopped goes on."""
-    from gatlib.cli.network_commands import train_network_command
+    """Train a model on the labelled nodes of a network, or on its edges. A run that was stopped goes on."""
+    from gatlib.cli.network_commands import train_link_command, train_network_command
     from gatlib.network.sources import NetworkSource
 
     source = NetworkSource(example, graph, edges, features, id_column)
+    if task is NetworkTask.link:
+        about_labels = {"--labels": labels, "--target": target, "--split": split}
+        train_link_command(source, about_labels, directed, recipe, {"seed": seed, "max_epochs": max_epochs}, output)
+        return
     changes = {"split": split, "seed": seed, "max_epochs": max_epochs}
     train_network_command(source, labels, target, directed, recipe, changes, output)
 
@@ -75,9 +84,16 @@ def predict(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="CSV to write; - for standard output.")
     ] = None,
+    top: Annotated[
+        int | None, typer.Option(metavar="K", help="Of a model of edges: how many missing ones. Default: 1000.")
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of a model of edges: score these pairs of nodes, in place of --top."),
+    ] = None,
 ) -> None:
-    """Predict the class of every node, of the network of the training, with new nodes, or of another one."""
+    """Predict the class of every node, or the most likely missing edges, of the network of the training or another."""
     from gatlib.cli.network_commands import predict_network_command
     from gatlib.network.sources import NetworkSource
 
-    predict_network_command(model, NetworkSource(example, graph, edges, features, id_column), output)
+    predict_network_command(model, NetworkSource(example, graph, edges, features, id_column), output, top, pairs)
