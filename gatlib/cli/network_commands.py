@@ -58,7 +58,7 @@ def train_network_command(
 
 def train_link_command(
     source: NetworkSource,
-    about_labels: dict[str, object],
+    about_labels: Mapping[str, object],
     directed: bool,
     recipe_file: Path | None,
     changes: Mapping[str, object],

@@ -34,7 +34,8 @@ def link_heuristics(network: Network, pairs: Pairs) -> dict[str, NDArray[np.floa
         - **pairs:** ``[2, P]``, **output:** ``[P]`` each
 
     Sources: Liben-Nowell and Kleinberg, "The Link-Prediction Problem for Social Networks", 2007; Adamic and Adar,
-    "Friends and neighbors on the Web", 2003; Zhou, Lü and Zhang, "Predicting missing links via local information", 2009.
+    "Friends and neighbors on the Web", 2003; Zhou, Lü and Zhang, "Predicting missing links via local
+    information", 2009.
     """
     ones = np.ones(network.edge_index.shape[1])
     directed = csr_matrix((ones, tuple(network.edge_index)), shape=(network.num_nodes, network.num_nodes))

@@ -26,8 +26,8 @@ _BLOCK = 1 << 20
 class LinkPredictor:
     """A trained model of edges; it knows how attributes become its input.
 
-    A score is the log-odds of an edge as the model sees it, were there as many pairs with an edge as without: 0 is even,
-    more is likelier. As there are far more pairs without, it ranks pairs and is no probability.
+    A score is the log-odds of an edge as the model sees it, were there as many pairs with an edge as without: 0 is
+    even, more is likelier. As there are far more pairs without, it ranks pairs and is no probability.
 
     Example::
 
@@ -81,7 +81,7 @@ class LinkPredictor:
                 "score with --pairs, or take a part of the graph"
             )
         z = self._node_vectors(network)
-        best, scores = np.empty(0, dtype=np.int64), np.empty(0)
+        best, scores, lowest = np.empty(0, dtype=np.int64), np.empty(0), -np.inf
         starts = range(0, numbers.total, _BLOCK)
         quiet = not progress or len(starts) == 1
         for start in track(starts, "ranking", console=Console(stderr=True), transient=True, disable=quiet):
@@ -89,12 +89,12 @@ class LinkPredictor:
             found = edges[slice(*np.searchsorted(edges, [start, stop]))]
             missing = np.delete(np.arange(start, stop), found - start)
             of_missing = self._scores(z, numbers.pairs(missing))
-            if len(best) == top:  # of equals, the one of the lower number
-                better = of_missing > scores[-1]
-                missing, of_missing = missing[better], of_missing[better]
-            best, scores = np.concatenate([best, missing]), np.concatenate([scores, of_missing])
-            order = np.lexsort([best, -scores])[:top]
-            best, scores = best[order], scores[order]
+            better = of_missing > lowest  # of equals, the one of the lower number
+            best, scores = np.concatenate([best, missing[better]]), np.concatenate([scores, of_missing[better]])
+            if len(best) >= 2 * top:
+                best, scores = _highest(best, scores, top)
+                lowest = scores[-1]
+        best, scores = _highest(best, scores, top)
         ids = np.array(network.ids, dtype=object)
         source, target = numbers.pairs(best)
         return pd.DataFrame({"source": ids[source], "target": ids[target], "score": scores})
@@ -130,6 +130,13 @@ class LinkPredictor:
     @torch.inference_mode()
     def _scores(self, z: Tensor, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         return self.model.network.score(z, torch.from_numpy(pairs)).double().numpy()
+
+
+def _highest(
+    numbers: NDArray[np.int64], scores: NDArray[np.float64], top: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    order = np.lexsort([numbers, -scores])[:top]
+    return numbers[order], scores[order]
 
 
 def _why_not(pair: tuple[str, str], known: dict[str, int]) -> str:

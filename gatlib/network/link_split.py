@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gatlib.errors import InputError
 from gatlib.network.network import Network, counted

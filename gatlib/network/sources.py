@@ -1,5 +1,6 @@
 """Where a network comes from: an example, a data set, a file of a graph, or edges and tables."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def _named(name: str, data_dir: Path | None) -> LabelledNetwork:
     return LabelledNetwork(network, labels, target, None, name)
 
 
-def read_unlabelled_source(source: NetworkSource, labels: dict[str, object], directed: bool) -> Network:
+def read_unlabelled_source(source: NetworkSource, labels: Mapping[str, object], directed: bool) -> Network:
     """The network of a source, to learn its edges.
 
     Args:
@@ -140,7 +141,8 @@ def read_unlabelled_source(source: NetworkSource, labels: dict[str, object], dir
     _check_directed(source, directed)
     network = read_source(source, directed or source.edges is None)
     # What is noted of an example is about its labels.
-    return network if source.example is None else replace(network, notes=[])
+    is_example = source.example is not None and source.example not in card_names()
+    return replace(network, notes=[]) if is_example else network
 
 
 def is_split_file(split: str) -> bool:

@@ -1,4 +1,4 @@
-"""The Lightning side of training on one big graph, whatever is learned: seeds, optimiser, scores, and the best epoch."""
+"""The Lightning side of training on one big graph, whatever is learned: seeds, optimiser, scores, the best epoch."""
 
 import math
 import time
