@@ -23,7 +23,9 @@ from gatlib.data.cards import TaskType
 #: The metrics of each kind of task; the first chooses the best epoch.
 METRICS = {"classification": ("roc_auc", "pr_auc"), "regression": ("rmse", "mae", "r2")}
 #: Metrics where more is better.
-HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "r2", "accuracy", "macro_f1"}
+HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "r2", "accuracy", "macro_f1", "average_precision"}
+#: K of Hits@K, the share of the edges that are ranked above the K-th best pair without an edge.
+HITS_AT = (10, 50, 100)
 
 
 def metrics_per_task(
@@ -102,3 +104,25 @@ def node_metrics(y: NDArray[np.integer], probabilities: NDArray[np.floating]) ->
         log_loss(y, probabilities, labels=range(num_classes)),
     )
     return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def link_metrics(edges: NDArray[np.floating], missing: NDArray[np.floating]) -> dict[str, float]:
+    """ROC-AUC, average precision and Hits@K of scores of pairs of nodes, K of :data:`HITS_AT`.
+
+    Hits@K is the share of the edges whose score is above that of the K-th best pair without an edge, as OGB defines it
+    (Hu et al., "Open Graph Benchmark", NeurIPS 2020). It is NaN where there are fewer than K such pairs; all are NaN
+    where there are no edges, no other pairs, or a score that is no number.
+
+    Args:
+        edges: scores ``[P]`` of pairs that are edges.
+        missing: scores ``[M]`` of pairs that are not.
+    """
+    scores = np.concatenate([edges, missing])
+    names = ("roc_auc", "average_precision", *(f"hits@{k}" for k in HITS_AT))
+    if not len(edges) or not len(missing) or not np.isfinite(scores).all():
+        return dict.fromkeys(names, math.nan)
+    truth = np.arange(len(scores)) < len(edges)
+    best = np.sort(missing)[::-1]
+    hits = [float(np.mean(edges > best[k - 1])) if k <= len(best) else math.nan for k in HITS_AT]
+    values = (float(roc_auc_score(truth, scores)), float(average_precision_score(truth, scores)), *hits)
+    return dict(zip(names, values, strict=True))

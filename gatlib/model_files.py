@@ -15,7 +15,12 @@ from gatlib.errors import InputError
 
 FORMAT_VERSION: Final = 1
 NODES: Final = "nodes"  # the kind of a model of nodes; one of molecules names no kind
-_USED_BY = {None: ("molecules", "gatlib predict"), NODES: ("the nodes of a network", "gatlib network predict")}
+LINKS: Final = "links"  # the kind of a model of edges
+_USED_BY = {
+    None: ("molecules", "gatlib predict"),
+    NODES: ("the nodes of a network", "gatlib network predict"),
+    LINKS: ("the edges of a network", "gatlib network predict"),
+}
 
 
 def write_model_files(folder: Path, weights: bytes, description: BaseModel) -> None:
@@ -32,7 +37,7 @@ def read_model_json(folder: Path, kind: str | None) -> dict[str, Any]:
 
     Args:
         folder: of the model.
-        kind: :data:`NODES`, or None for a model of molecules.
+        kind: :data:`NODES` or :data:`LINKS`, or None for a model of molecules.
 
     Raises:
         InputError: no such file, not JSON, of another kind, edited, or from a newer gatlib.
@@ -59,6 +64,14 @@ def read_model_json(folder: Path, kind: str | None) -> dict[str, Any]:
         what, command = _USED_BY[found]
         raise InputError(f"{folder} is a model of {what}: use '{command} -m {folder}'")
     return content
+
+
+def model_kind(folder: Path) -> str | None:
+    """The kind that ``model.json`` claims to be of; None also where it cannot be read, which whoever loads it says."""
+    try:
+        return json.loads((folder / "model.json").read_text(encoding="utf-8")).get("kind")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
 
 
 def read_weights(folder: Path, expected_sha256: str) -> bytes:

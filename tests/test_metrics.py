@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gatlib.metrics import mean_metrics, metrics_per_task, metrics_with_mean, node_metrics
+from gatlib.metrics import link_metrics, mean_metrics, metrics_per_task, metrics_with_mean, node_metrics
 
 NAN = math.nan
 
@@ -88,3 +88,20 @@ def test_nodes_of_one_class_have_no_ranking_and_unknown_nodes_no_metric() -> Non
         (np.array([0]), half[:1] * NAN),
     ]:
         assert all(math.isnan(value) for value in node_metrics(y, probabilities).values())
+
+
+def test_links_by_hand() -> None:
+    edges, missing = np.array([4.0, 2.0, 2.0, 0.5]), np.arange(12) / 4  # the tenth from above is 0.5
+    found = link_metrics(edges, missing)
+    assert found["hits@10"] == 0.75  # a tie is no hit
+    assert math.isnan(found["hits@50"])
+    below = [12, 8.5, 8.5, 2.5]  # a tie counts half
+    assert found["roc_auc"] == pytest.approx(sum(below) / 48)
+    # In order: an edge, three others, two edges and another tied, five others, an edge and another tied.
+    assert found["average_precision"] == pytest.approx((1 + 2 * 3 / 7 + 4 / 14) / 4)
+
+
+def test_links_that_cannot_be_ranked_have_no_metrics() -> None:
+    some = np.array([0.1, 0.2])
+    for edges, missing in ((some, some[:0]), (some[:0], some), (np.array([NAN]), some)):
+        assert all(map(math.isnan, link_metrics(edges, missing).values()))

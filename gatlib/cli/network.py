@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from gatlib.cli.options import DataDir
+from gatlib.cli.options import DataDir, NetworkTask
 
-app = typer.Typer(help="Classes of the nodes of a network: train, predict.", no_args_is_help=True)
+app = typer.Typer(help="Classes of the nodes of a network, or its missing edges: train, predict.", no_args_is_help=True)
 
 Example = Annotated[
     str | None,
@@ -60,13 +60,20 @@ def train(
     recipe: Annotated[
         Path | None, typer.Option(metavar="YAML", help="All other settings, and the data set unless one is given.")
     ] = None,
+    task: Annotated[
+        NetworkTask, typer.Option(help="Classes of nodes, or edges, some of which are held out at random.")
+    ] = NetworkTask.node,
     data_dir: DataDir = None,
 ) -> None:
-    """Train a model on the labelled nodes of a network. A run that was stopped goes on."""
-    from gatlib.cli.network_commands import train_network_command
+    """Train a model on the labelled nodes of a network, or on its edges. A run that was stopped goes on."""
+    from gatlib.cli.network_commands import train_link_command, train_network_command
     from gatlib.network.sources import NetworkSource
 
     source = NetworkSource(example, graph, edges, features, id_column, data_dir)
+    if task is NetworkTask.link:
+        about_labels = {"--labels": labels, "--target": target, "--split": split}
+        train_link_command(source, about_labels, directed, recipe, {"seed": seed, "max_epochs": max_epochs}, output)
+        return
     changes = {"split": split, "seed": seed, "max_epochs": max_epochs}
     train_network_command(source, labels, target, directed, recipe, changes, output)
 
@@ -82,10 +89,18 @@ def predict(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="CSV to write; - for standard output.")
     ] = None,
+    top: Annotated[
+        int | None, typer.Option(metavar="K", help="Of a model of edges: how many missing ones. Default: 1000.")
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of a model of edges: score these pairs of nodes, in place of --top."),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Predict the class of every node, of the network of the training, with new nodes, or of another one."""
+    """Predict the class of every node, or the most likely missing edges, of the network of the training or another."""
     from gatlib.cli.network_commands import predict_network_command
     from gatlib.network.sources import NetworkSource
 
-    predict_network_command(model, NetworkSource(example, graph, edges, features, id_column, data_dir), output)
+    source = NetworkSource(example, graph, edges, features, id_column, data_dir)
+    predict_network_command(model, source, output, top, pairs)

@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from gatlib.cli.tables import metrics_table, plain_table
-from gatlib.network.sources import NetworkSource, read_labelled_source, read_source
+from gatlib.errors import InputError
+from gatlib.model_files import LINKS, model_kind
+from gatlib.network.sources import NetworkSource, read_labelled_source, read_source, read_unlabelled_source
 
 # A pipe or a file has no width of its own, and a table must not be folded for it.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -59,19 +61,73 @@ def train_network_command(
     _say(f"{trained.epochs} epochs in {trained.seconds:.0f} s; model in {output}")
 
 
-def predict_network_command(folder: Path, source: NetworkSource, output: str | None) -> None:
-    """``gatlib network predict``: a row for each node."""
-    from gatlib.network.predict import NodePredictor, write_table
+def train_link_command(
+    source: NetworkSource,
+    about_labels: Mapping[str, object],
+    directed: bool,
+    recipe_file: Path | None,
+    changes: Mapping[str, object],
+    output: Path,
+) -> None:
+    """``gatlib network train --task link``: edges of an example or of a user's files."""
+    from gatlib.training.link_train import link_recipe, train_link_model
 
-    predictor = NodePredictor.load(folder)
-    table = predictor.predict(read_source(source, predictor.description.directed))
+    recipe = link_recipe(recipe_file, changes)
+    network = read_unlabelled_source(source, about_labels, directed)
+    for note in network.notes:
+        _say(f"note: {note}")
+    trained = train_link_model(network, recipe, output, output.resolve().name, source.name, progress=True)
+    for note in trained.notes:
+        _say(f"note: {note}")
+    training = trained.model.description.training
+    _out.print(metrics_table(trained.metrics, f"edges of {source.name}, held out at random"))
+    sizes = ", ".join(f"{count:,} {part}" for part, count in training.edges.items())
+    _say(f"{training.nodes:,} nodes; edges: {sizes}")
+    _say(f"{trained.epochs} epochs in {trained.seconds:.0f} s; model in {output}")
+
+
+def predict_network_command(
+    folder: Path, source: NetworkSource, output: str | None, top: int | None, pairs: Path | None
+) -> None:
+    """``gatlib network predict``: a row for each node, for each of the likeliest missing edges, or for each pair."""
+    if model_kind(folder) == LINKS:
+        table, name, what = _predict_links(folder, source, top, pairs)
+    elif top is not None or pairs is not None:
+        raise InputError(f"--top and --pairs are for a model of edges (train --task link), and {folder} is none")
+    else:
+        table, name, what = _predict_nodes(folder, source)
+    from gatlib.network.predict import write_table
+
     if output == "-":
         write_table(table, _out.file)
         return
     if output is not None:
         write_table(table, Path(output))
-    _print_preview(table, predictor.description.name)
-    _say(f"{len(table):,} nodes written to {output}" if output else f"{len(table):,} nodes; -o FILE writes them all")
+    _print_preview(table, name)
+    _say(f"{len(table):,} {what} written to {output}" if output else f"{len(table):,} {what}; -o FILE writes them all")
+
+
+def _predict_nodes(folder: Path, source: NetworkSource) -> tuple[Any, str, str]:
+    from gatlib.network.predict import NodePredictor
+
+    predictor = NodePredictor.load(folder)
+    table = predictor.predict(read_source(source, predictor.description.directed))
+    return table, predictor.description.name, "nodes"
+
+
+def _predict_links(folder: Path, source: NetworkSource, top: int | None, pairs: Path | None) -> tuple[Any, str, str]:
+    from gatlib.network.edges import read_pairs
+    from gatlib.network.link_predict import DEFAULT_TOP, LinkPredictor
+
+    if top is not None and pairs is not None:
+        raise InputError("--top ranks all pairs and --pairs names them: give one of the two")
+    predictor = LinkPredictor.load(folder)
+    network = read_source(source, predictor.description.directed)
+    if pairs is not None:
+        table = predictor.score(network, read_pairs(pairs, set(network.ids)))
+        return table, predictor.description.name, "pairs"
+    table = predictor.rank(network, DEFAULT_TOP if top is None else top, progress=True)
+    return table, predictor.description.name, "missing edges"
 
 
 def _print_preview(table: Any, name: str) -> None:

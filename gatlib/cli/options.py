@@ -14,6 +14,13 @@ class Task(StrEnum):
     regression = "regression"
 
 
+class NetworkTask(StrEnum):
+    """What a model of a network predicts."""
+
+    node = "node"
+    link = "link"
+
+
 class Split(StrEnum):
     """Named splits; any other value is time:COLUMN, file:PATH or the name of a column."""
 

@@ -56,7 +56,7 @@ def _cell(column: str, value: Any) -> str:
         return value
     if value != value:
         return "–"
-    return f"{value:.0f}" if column in ("labels", "positives") else f"{value:.3f}"
+    return f"{value:.0f}" if column in ("labels", "positives", "edges") else f"{value:.3f}"
 
 
 def _shortened(label: str) -> str:

@@ -2,7 +2,14 @@
 
 from gatlib.models.architecture import Architecture
 from gatlib.models.graph_attention_network import GraphAttentionNetwork
+from gatlib.models.link_attention_network import LinkAttentionNetwork
 from gatlib.models.node_architecture import NodeArchitecture
 from gatlib.models.node_attention_network import NodeAttentionNetwork
 
-__all__ = ["Architecture", "GraphAttentionNetwork", "NodeArchitecture", "NodeAttentionNetwork"]
+__all__ = [
+    "Architecture",
+    "GraphAttentionNetwork",
+    "LinkAttentionNetwork",
+    "NodeArchitecture",
+    "NodeAttentionNetwork",
+]

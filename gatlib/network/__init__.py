@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gatlib.network.link_predict import LinkPredictor
     from gatlib.network.predict import NodePredictor
 
-__all__ = ["NodePredictor"]
+__all__ = ["LinkPredictor", "NodePredictor"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,4 +15,8 @@ def __getattr__(name: str) -> Any:
         from gatlib.network.predict import NodePredictor
 
         return NodePredictor
+    if name == "LinkPredictor":
+        from gatlib.network.link_predict import LinkPredictor
+
+        return LinkPredictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

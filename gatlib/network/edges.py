@@ -1,5 +1,6 @@
 """Lists of edges: csv, tsv or txt, packed or not, read in chunks."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,32 @@ def read_edges(path: Path) -> EdgeList:
     return EdgeList(list(number_of), source, target, np.concatenate(weights) if weights else None, notes)
 
 
+def read_pairs(path: Path, known: Collection[str]) -> list[tuple[str, str]]:
+    """The pairs of node ids in a file, in its order, each as it stands: blank, unknown or twice.
+
+    Columns are found as :func:`read_edges` finds them.
+
+    Args:
+        path: as for :func:`read_edges`.
+        known: ids of nodes, by which a first line of names is told from a pair.
+
+    Raises:
+        InputError: no such file, no pairs, one column only, a missing first line.
+    """
+    pairs: list[tuple[str, str]] = []
+    with open_text_table(path, numbers_are_rows=True) as table:
+        if table.width < 2:
+            raise InputError(f"{path} has one column: a pair needs two, divided by a comma, tab, semicolon or space")
+        first, second, _, _ = _columns(table.columns, table.width, path)
+        for chunk in table.chunks:
+            cells = ([text.strip() for text in chunk[place]] for place in (first, second))
+            pairs += zip(*cells, strict=True)
+    if not pairs:
+        raise InputError(f"{path} has no pairs")
+    _check_first_line(table.columns, first, second, known, path)
+    return pairs
+
+
 def _columns(columns: list[str] | None, width: int, path: Path) -> tuple[int, int, int | None, list[str]]:
     """The places of source, target and weight, and notes."""
     if columns is None:
@@ -99,18 +126,15 @@ def _columns(columns: list[str] | None, width: int, path: Path) -> tuple[int, in
     return first, second, weight, notes
 
 
-def _check_first_line(
-    columns: list[str] | None, first: int, second: int, number_of: dict[str, int], path: Path
-) -> None:
+def _check_first_line(columns: list[str] | None, first: int, second: int, nodes: Collection[str], path: Path) -> None:
     # A list of names without a first line would silently lose its first edge.
     if columns is None:
         return
     names = columns[first], columns[second]
     known = any(tuple(name.lower() for name in names) == pair for pair in ENDPOINT_COLUMNS)
-    if not known and any(name in number_of for name in names):
+    if not known and any(name in nodes for name in names):
         raise InputError(
-            f"{path}: its first line ({', '.join(names)}) names nodes that stand below too: "
-            "put a first line 'source' and 'target' before it"
+            f"{path}: its first line ({', '.join(names)}) names nodes: put a first line 'source' and 'target' before it"
         )
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticSerializationError
 
 from gatlib.errors import InputError, describe
-from gatlib.model_files import FORMAT_VERSION, NODES, read_model_json, read_weights, sha256, write_model_files
-from gatlib.model_folder import bundled_models
+from gatlib.model_files import FORMAT_VERSION, NODES, read_model_json
 from gatlib.models import NodeArchitecture, NodeAttentionNetwork
 from gatlib.network.encoding import AttributeRule
+from gatlib.network.saved_model import check_network_folder, fill_weights
 
 NodeMetrics = dict[str, dict[str, float | None]]  # split -> metric -> value
 
@@ -81,33 +80,6 @@ def sorted_classes(labels: set[str]) -> list[str]:
     return sorted(labels, key=lambda label: (numbers[label], label))
 
 
-def save_node_model(
-    folder: Path, network: NodeAttentionNetwork, description: NodeModelDescription
-) -> NodeModelDescription:
-    """Write the model, and give back the description with the hash of its weights."""
-    import safetensors.torch
-
-    weights = safetensors.torch.save(network.state_dict())
-    description = description.model_copy(update={"weights_sha256": sha256(weights)})
-    write_model_files(folder, weights, description)
-    return description
-
-
-def check_text(target: str, classes: list[str], rule: AttributeRule) -> None:
-    """Refuse names that could not be written into ``model.json``.
-
-    Raises:
-        InputError: one of them holds bytes that are not UTF-8.
-    """
-    try:
-        "".join([target, *classes]).encode()
-        rule.model_dump_json()
-    except (UnicodeEncodeError, PydanticSerializationError):
-        raise InputError(
-            "a label, an attribute or one of its values holds bytes that are not UTF-8: save the files as UTF-8"
-        ) from None
-
-
 def read_node_description(folder: Path) -> NodeModelDescription:
     """The validated ``model.json`` of a model of nodes.
 
@@ -127,21 +99,8 @@ def load_node_model(folder: Path) -> NodeModel:
     Raises:
         InputError: no such folder; see :func:`read_node_description`; the weights are missing, truncated or edited.
     """
-    import safetensors
-    import safetensors.torch
-
-    if not folder.is_dir():
-        if str(folder) in bundled_models():
-            raise InputError(f"{folder} is a model of molecules: use 'gatlib predict -m {folder}'")
-        raise InputError(f"there is no model {str(folder)!r}: name a folder written by 'gatlib network train'")
+    check_network_folder(folder)
     description = read_node_description(folder)
-    weights = read_weights(folder, description.weights_sha256)
     network = NodeAttentionNetwork(description.architecture, description.in_channels, len(description.classes))
-    try:
-        network.load_state_dict(safetensors.torch.load(weights))
-    except (RuntimeError, safetensors.SafetensorError):
-        raise InputError(
-            f"the weights {folder / 'model.safetensors'} do not fit the architecture in model.json: copy the folder "
-            "again"
-        ) from None
-    return NodeModel(network.eval(), description)
+    fill_weights(network, folder, description.weights_sha256)
+    return NodeModel(network, description)

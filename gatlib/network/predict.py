@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gatlib.data.files import atomic_path
-from gatlib.errors import InputError
 from gatlib.network.network import Network
 from gatlib.network.node_model import NodeModel, NodeModelDescription, load_node_model
-from gatlib.network.tensors import network_tensors
+from gatlib.network.tensors import check_direction, network_tensors
 
 
 class NodePredictor:
@@ -63,12 +62,7 @@ def predict_nodes(model: NodeModel, network: Network) -> pd.DataFrame:
             trained on a directed graph and this one is not, or the other way round.
     """
     description = model.description
-    if network.directed != description.directed:
-        kinds = ("undirected", "directed")
-        raise InputError(
-            f"the graph is {kinds[network.directed]} and the model was trained on one that is "
-            f"{kinds[description.directed]}: give a graph of the same kind"
-        )
+    check_direction(network, description.directed)
     x, edge_index, edge_attr = network_tensors(network, description.rule, description.mean_weight)
     with torch.inference_mode():
         logits = model.network(x, edge_index, edge_attr)

@@ -1,6 +1,7 @@
 """Where a network comes from: an example, a data set, a file of a graph, or edges and tables."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatlib.data.cards import card_names
@@ -85,8 +86,7 @@ def read_labelled_source(
     _check_source(source)
     if labels is not None and source.edges is None:
         raise InputError("--labels goes with --edges: the labels of a graph are one of its node attributes (--target)")
-    if directed and source.edges is None:
-        raise InputError("--directed goes with --edges: a graph says itself whether its edges lead one way")
+    _check_directed(source, directed)
     column = None if names_no_column(split) or is_split_file(split) else split
     if source.edges is not None:
         return _read_tables(source, labels, target, column, directed)
@@ -123,6 +123,28 @@ def _named(name: str, data_dir: Path | None) -> LabelledNetwork:
     return LabelledNetwork(network, labels, target, None, name)
 
 
+def read_unlabelled_source(source: NetworkSource, labels: Mapping[str, object], directed: bool) -> Network:
+    """The network of a source, to learn its edges.
+
+    Args:
+        source: where it is.
+        labels: options that are about labels, None where they are not given.
+        directed: as for :func:`read_labelled_source`.
+
+    Raises:
+        InputError: an option about labels is given; what :func:`read_source` raises.
+    """
+    _check_source(source)
+    for option, value in labels.items():
+        if value is not None:
+            raise InputError(f"{option} is about labels, and edges need none: leave it out with --task link")
+    _check_directed(source, directed)
+    network = read_source(source, directed or source.edges is None)
+    # What is noted of an example is about its labels.
+    is_example = source.example is not None and source.example not in card_names()
+    return replace(network, notes=[]) if is_example else network
+
+
 def is_split_file(split: str) -> bool:
     """Whether a split is the name of a file rather than of a column."""
     return Path(split).suffix.lower() in _TABLES or Path(split).is_file()
@@ -150,3 +172,8 @@ def _check_source(source: NetworkSource) -> None:
         )
     if source.features is not None and source.edges is None:
         raise InputError("--features goes with --edges: the attributes of a graph are in its own file")
+
+
+def _check_directed(source: NetworkSource, directed: bool) -> None:
+    if directed and source.edges is None:
+        raise InputError("--directed goes with --edges: a graph says itself whether its edges lead one way")

@@ -32,7 +32,26 @@ def network_tensors(
     """
     encoded = encode(network, rule)
     x = torch.from_numpy(encoded) if isinstance(encoded, np.ndarray) else _sparse_tensor(encoded)
-    return x, torch.from_numpy(network.edge_index), _edge_features(network, mean_weight)
+    return x, *edge_tensors(network, mean_weight)
+
+
+def edge_tensors(network: Network, mean_weight: float | None) -> tuple[Tensor, Tensor | None]:
+    """The second and the third tensor of :func:`network_tensors`."""
+    return torch.from_numpy(network.edge_index), _edge_features(network, mean_weight)
+
+
+def check_direction(network: Network, directed: bool) -> None:
+    """Refuse a graph of the other kind than the one that a model was trained on.
+
+    Raises:
+        InputError: one of the two is directed and the other is not.
+    """
+    if network.directed != directed:
+        kinds = ("undirected", "directed")
+        raise InputError(
+            f"the graph is {kinds[network.directed]} and the model was trained on one that is {kinds[directed]}: "
+            "give a graph of the same kind"
+        )
 
 
 def _sparse_tensor(matrix: csr_matrix) -> Tensor:

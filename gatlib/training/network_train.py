@@ -1,6 +1,5 @@
 """From a network and the labels of its nodes to a model folder."""
 
-import hashlib
 import math
 import shutil
 from collections import Counter
@@ -23,28 +22,24 @@ from gatlib.errors import InputError
 from gatlib.metrics import node_metrics
 from gatlib.models import NodeAttentionNetwork
 from gatlib.network.network import Network
-from gatlib.network.node_model import (
-    NodeModel,
-    NodeModelDescription,
-    NodeTrainingSummary,
-    save_node_model,
-)
+from gatlib.network.node_model import NodeModel, NodeModelDescription, NodeTrainingSummary
 from gatlib.network.predict import calibrated
+from gatlib.network.saved_model import save_network_model
 from gatlib.network.sources import LabelledNetwork
 from gatlib.network.splits import is_random, node_split
 from gatlib.training.epoch_log import plot_learning_curve
+from gatlib.training.graph_fit import fingerprint, with_edge_features
 from gatlib.training.node_card import write_node_card
 from gatlib.training.node_fit import check_nodes, train_nodes
 from gatlib.training.node_recipe import NodeRecipe
 from gatlib.training.node_tables import write_node_predictions, write_node_split
-from gatlib.training.node_tensors import node_tensors, with_edge_features
+from gatlib.training.node_tensors import node_tensors
 from gatlib.training.recipe import read_recipe, validated
-from gatlib.training.run_folder import STATE, check_output_folder, library_versions, same_run
+from gatlib.training.run_folder import NETWORK_PACKAGES, STATE, check_output_folder, library_versions, same_run
 
 #: What `gatlib network train` trains where nothing else is said.
 NETWORK_RECIPE = NodeRecipe.model_validate({"num_layers": 3, "max_epochs": 500})
 _FEW_NODES = 100
-_PACKAGES = ("torch", "torch-geometric", "lightning", "numpy", "scipy", "networkx")
 
 
 @dataclass(frozen=True)
@@ -138,7 +133,7 @@ def train_network_model(
     check_nodes(x, edge_index, y, split, recipe, len(classes), edge_attr)
 
     check_output_folder(folder)
-    data = _fingerprint(x, edge_index, edge_attr, y, *map(torch.from_numpy, split.parts().values()))
+    data = fingerprint(x, edge_index, edge_attr, y, *map(torch.from_numpy, split.parts().values()))
     same_run(folder / STATE / "run.json", {"recipe": recipe.model_dump(), "target": target, "data": data})
     bars = [RichProgressBar(leave=False)] if progress else []
     trained = train_nodes(x, edge_index, y, split, recipe, folder, len(classes), edge_attr, bars)
@@ -173,12 +168,12 @@ def train_network_model(
             seed=recipe.seed,
         ),
         metrics={row["split"]: _values(row) for row in metrics.to_dict("records")},
-        versions=library_versions(_PACKAGES),
+        versions=library_versions(NETWORK_PACKAGES),
         weights_sha256="",
     )
     write_node_card(folder, description)
     assert isinstance(trained.network, NodeAttentionNetwork)
-    description = save_node_model(folder, trained.network, description)
+    description = save_network_model(folder, trained.network, description)
     shutil.rmtree(folder / STATE)
     model = NodeModel(trained.network, description)
     return TrainedNetworkModel(folder, model, metrics, given.notes, trained.epochs, trained.seconds)
@@ -190,21 +185,6 @@ def _temperature(logits: Tensor, y: Tensor) -> float:
     known = y >= 0
     few = int(known.sum()) < _FEW_NODES or bool((logits.argmax(dim=1) == y)[known].all())
     return max(fit_temperature(logits, y), 1.0 if few else 0.0)
-
-
-def _fingerprint(*tensors: Tensor | None) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        if tensor is None:
-            parts = []
-        elif tensor.layout == torch.sparse_csr:
-            parts = [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
-        else:
-            parts = [tensor]
-        for part in parts:
-            digest.update(f"{list(part.shape)}".encode())
-            digest.update(np.ascontiguousarray(part.numpy()).data)
-    return digest.hexdigest()
 
 
 def _metrics_table(y: NDArray[np.int64], probabilities: NDArray[np.float64], split: Split) -> pd.DataFrame:

@@ -19,13 +19,13 @@ def write_node_card(folder: Path, description: NodeModelDescription) -> None:
         "",
         f"Predicts `{description.target}` of each node of a network.",
         "",
-        f"- **Classes:** {_some(description.classes)}",
+        f"- **Classes:** {some_of(description.classes)}",
         f"- **Network:** {training.network}: {training.nodes:,} nodes, {training.edges:,} "
         f"{'directed' if description.directed else 'undirected'} edges; labelled: {sizes}",
         *_data_lines(training.network),
         f"- **Split:** {training.split}, seed {training.seed}; the best epoch and the temperature were chosen on "
         "valid, test was used once",
-        f"- **Sees of a node:** {_some(description.rule.names)}",
+        f"- **Sees of a node:** {some_of(description.rule.names)}",
         f"- **Sees of an edge:** {'nothing' if description.mean_weight is None else 'its weight'}",
         f"- **Model:** {settings.num_layers} layers ({settings.conv}), {settings.hidden_channels} channels, "
         f"{settings.heads} heads",
@@ -60,6 +60,6 @@ def _data_lines(name: str) -> list[str]:
     return [f"- **Data:** {card.title}. {card.description} Licence: {card.licence}. Cite: {card.citation}"]
 
 
-def _some(names: list[str]) -> str:
+def some_of(names: list[str]) -> str:
     more = f" and {len(names) - _MANY:,} more" if len(names) > _MANY else ""
     return ", ".join(names[:_MANY]) + more

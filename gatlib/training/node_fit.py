@@ -1,7 +1,5 @@
 """Train a network on one big graph: one class per node."""
 
-import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +7,15 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import RichProgressBar
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.models import NodeAttentionNetwork
-from gatlib.training.epoch_log import EpochLog, quiet_lightning
-from gatlib.training.node_module import BestEpoch, NodeTrainingModule
+from gatlib.training.graph_fit import check_finite, fit_graph
+from gatlib.training.node_module import NodeTrainingModule
 from gatlib.training.node_recipe import NodeRecipe
-from gatlib.training.run_folder import STATE
 
 
 @dataclass(frozen=True)
@@ -72,33 +68,8 @@ def train_nodes(
     torch.manual_seed(recipe.seed)
     network = make_network() if make_network else NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
     module = NodeTrainingModule(network, recipe, x, edge_index, y, edge_attr, train, valid)
-    state = folder / STATE
-    state.mkdir(parents=True, exist_ok=True)
-    unfinished = state / "last.ckpt"
-    best = BestEpoch(unfinished, recipe.patience)
-    started = time.perf_counter()
-    with quiet_lightning():
-        trainer = lightning.Trainer(
-            max_epochs=recipe.max_epochs,
-            # The state of the run is saved last, when the others have done their part.
-            callbacks=[EpochLog(folder / "training_log.csv"), *callbacks, best],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=any(isinstance(callback, RichProgressBar) for callback in callbacks),
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-        )
-        try:
-            trainer.fit(module, ckpt_path=str(unfinished) if unfinished.exists() else None, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl+C
-            raise KeyboardInterrupt from None
-    seconds = time.perf_counter() - started
-    if best.best is None:
-        shutil.rmtree(state)
-        raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
-    network.load_state_dict(best.weights)
-    return TrainedNodes(network.cpu().eval(), best.best[0], trainer.current_epoch, seconds)
+    fitted = fit_graph(module, folder, callbacks)
+    return TrainedNodes(network, fitted.valid_score, fitted.epochs, fitted.seconds)
 
 
 def check_nodes(
@@ -136,11 +107,7 @@ def _check_graph(x: Tensor, edge_index: Tensor, y: Tensor, num_classes: int, edg
             f"the edges must join nodes from 0 to {num_nodes - 1}; "
             f"found {int(edge_index.min())} to {int(edge_index.max())}"
         )
-    for name, features in (("node", x), ("edge", edge_attr)):
-        if features is not None:
-            values = features.values() if features.layout == torch.sparse_csr else features
-            if not bool(values.isfinite().all()):
-                raise InputError(f"the {name} features hold a value that is no finite number: fill the gaps first")
+    check_finite(x, edge_attr)
 
 
 def _known(y: Tensor, split: Split, part: str) -> Tensor:

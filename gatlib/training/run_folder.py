@@ -39,6 +39,7 @@ def same_run(path: Path, settings: dict[str, object]) -> None:
 
 
 PACKAGES = ("torch", "torch-geometric", "rdkit", "lightning", "numpy")
+NETWORK_PACKAGES = ("torch", "torch-geometric", "lightning", "numpy", "scipy", "networkx")
 
 
 def library_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

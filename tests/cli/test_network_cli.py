@@ -64,8 +64,14 @@ def network_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "features.csv": "id,age,town\n" + "".join(f"{node},{ord(node) % 5 + 0.5},Bonn\n" for node in "abcdefgh"),
         "features.json": json.dumps({node: [number % 3, number % 2 + 5] for number, node in enumerate("abcdefgh")}),
         "unknown.graphml": unknown,
+        "no_edges.gml": 'graph [ node [ id 0 label "a" ] node [ id 1 label "b" ] ]',
         "one_node.gml": 'graph [ node [ id 0 label "a" side "left" ] ]',
         "tiny.yaml": "hidden_channels: 8\nheads: 2\nmax_epochs: 3\n",
+        "path.csv": "source,target\na,b\nb,c\nc,d\n",
+        "all.csv": "source,target\n" + "".join(f"{a},{b}\n" for a in "abcdef" for b in "abcdef" if a < b),
+        "pairs.csv": "from,to,note\na,h,far\nz,a,unknown\nb,b,self\na,,blank\na,b,known\na,h,again\n",
+        "no_header.csv": "a,b\nc,h\n",
+        "no_pairs.csv": "source,target\n",
         "typo.yaml": "learning_rat: 1\n",
         "roc.yaml": "metric: roc_auc\n",
     }
@@ -77,6 +83,8 @@ def network_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "features.npz").write_bytes(pickle.dumps(Trap()))
     train = ["--edges", "edges.csv", "--features", "features.json", "--labels", "labels.csv", "--target", "side", SPLIT]
     arguments = [*train, "--recipe", "tiny.yaml", "-o", "model"]
+    subprocess.run([sys.executable, "-m", "gatlib.cli.main", "network", "train", *arguments], cwd=folder, check=True)
+    arguments = ["--task", "link", "--edges", "edges.csv", "--recipe", "tiny.yaml", "-o", "links"]
     subprocess.run([sys.executable, "-m", "gatlib.cli.main", "network", "train", *arguments], cwd=folder, check=True)
     for name in ("cut", "edited", "bare"):
         shutil.copytree(folder / "model", folder / name)
@@ -98,6 +106,8 @@ TABLES = [*TRAIN, "--target", "side", "--labels", "{labels.csv}"]
 GOOD = [*TRAIN, "--target", "side", "--edges", "{edges.csv}"]
 GRAPH = [*TRAIN, "--target", "side", "--graph"]
 PREDICT = ["predict", "-o", "out.csv", "-m", "{model}"]
+LINK = [*TRAIN, "--task", "link"]
+RANK = ["predict", "-o", "out.csv", "-m", "{links}", "--edges", "{edges.csv}"]
 BAD = {
     "train on nothing": (TRAIN, "give --edges with a list of edges, or --graph with a graph, or the name of an"),
     "train on two": ([*TRAIN, "karate", "--graph", "{friends.gml}"], "give --edges with a list of edges, or --graph"),
@@ -150,6 +160,26 @@ BAD = {
     "a truncated model": (["predict", "-m", "{cut}", "karate"], "truncated or edited"),
     "edited weights": (["predict", "-m", "{edited}", "karate"], "truncated or edited"),
     "a bare folder": (["predict", "-m", "{bare}", "karate"], "is not a model folder: it has no model.json"),
+    "a target of edges": ([*LINK, "karate", "--target", "club"], "--target is about labels, and edges need none"),
+    "labels of edges": ([*LINK, "--edges", "{edges.csv}", "--labels", "{labels.csv}"], "--labels is about labels"),
+    "a split of edges": ([*LINK, "karate", SPLIT], "--split is about labels, and edges need none: leave it out"),
+    "edges of nothing": (LINK, "give --edges with a list of edges, or --graph with a graph"),
+    "edges of a graph and --directed": ([*LINK, "--graph", "{friends.gml}", "--directed"], "--directed goes with"),
+    "few edges": ([*LINK, "--edges", "{path.csv}"], "the graph has 3 edges: 10 are needed to hold some out"),
+    "loops alone": ([*LINK, "--edges", "{loop.csv}"], "the graph has 1 node: it needs two or more"),
+    "a graph without edges": ([*LINK, "--graph", "{no_edges.gml}"], "the graph has no edges: there is nothing to"),
+    "all edges": ([*LINK, "--edges", "{all.csv}"], "every pair of nodes has an edge: there is nothing to tell edges"),
+    "a recipe of nodes": (["train", "--task", "link", "karate", "-o", "new", "--recipe", "{roc.yaml}"], "'metric'"),
+    "edges into a model": (["train", "--task", "link", "karate", "-o", "{model}"], "holds a trained model already"),
+    "top 0": ([*RANK, "--top", "0"], "must be 1 or more; found 0"),
+    "top and pairs": ([*RANK, "--top", "5", "--pairs", "{pairs.csv}"], "give one of the two"),
+    "top of nodes": ([*PREDICT, "karate", "--top", "5"], "--top and --pairs are for a model of edges"),
+    "pairs of nodes": ([*PREDICT, "karate", "--pairs", "{pairs.csv}"], "--top and --pairs are for a model of edges"),
+    "no pairs": ([*RANK, "--pairs", "{no_pairs.csv}"], "no_pairs.csv has no pairs"),
+    "missing pairs": ([*RANK, "--pairs", "none.csv"], "there is no file none.csv"),
+    "pairs of one column": ([*RANK, "--pairs", "{one_column.csv}"], "has one column: a pair needs two"),
+    "pairs without names": ([*RANK, "--pairs", "{no_header.csv}"], "its first line (a, b) names nodes: put a first"),
+    "nothing missing": ([*RANK[:-1], "{all.csv}"], "has an edge: none is missing"),
     "to a missing folder": (
         ["predict", "-m", "{model}", "--edges", "{edges.csv}", "--features", "{features.json}", "-o", "none/out.csv"],
         "cannot write",
@@ -209,6 +239,50 @@ def test_the_karate_club_is_learned_and_predicted(run: Run) -> None:
 def test_the_other_examples_are_learned(name: str, run: Run) -> None:
     code, out, _ = run("train", name, "-o", "model", "--max-epochs", "5")
     assert (code, "model in model" in out) == (0, True)
+
+
+def test_the_edges_of_les_miserables_are_learned_and_ranked(run: Run) -> None:
+    code, out, _ = run("train", "les-miserables", "--task", "link", "-o", "links", "--max-epochs", "8")
+    assert code == 0
+    assert "labels" not in out
+    assert "edges of les-miserables, held out at random" in out
+    assert "77 nodes; edges: 216 train, 13 valid, 25 test" in out
+    assert re.search(r"test +network +25 +[01]\.\d{3}", out)  # the ROC-AUC on test
+    assert re.search(r"test +Adamic-Adar +25 +[01]\.\d{3}", out)
+    code, out, _ = run("predict", "-m", "links", "les-miserables", "--top", "7", "-o", "out.csv")
+    assert (code, "7 missing edges written to out.csv" in out) == (0, True)
+    table = pd.read_csv("out.csv")
+    assert list(table.columns) == ["source", "target", "score"]
+    assert list(table["score"]) == sorted(table["score"], reverse=True)
+    known = nx.les_miserables_graph()
+    assert not [pair for pair in zip(table["source"], table["target"], strict=True) if known.has_edge(*pair)]
+    code, out, _ = run("predict", "-m", "links", "les-miserables", "--top", "7", "-o", "-")
+    assert (code, out) == (0, Path("out.csv").read_text())
+    code, out, _ = run("predict", "-m", "links", "les-miserables")
+    assert (code, "1,000 missing edges; -o FILE writes them all" in out) == (0, True)
+
+
+def test_every_pair_has_its_row(run: Run, network_files: Path) -> None:
+    known = ["-m", network_files / "links", "--edges", network_files / "edges.csv"]
+    code, out, err = run("predict", *known, "--pairs", network_files / "pairs.csv", "-o", "out.csv")
+    assert code == 0, err
+    assert "6 pairs written to out.csv" in out
+    table = pd.read_csv("out.csv", keep_default_na=False)
+    assert list(table.columns) == ["source", "target", "score", "error"]
+    assert list(table["source"] + table["target"]) == ["ah", "za", "bb", "a", "ab", "ah"]
+    unknown = "there is no node '{}' in the graph"
+    assert list(table["error"]) == ["", unknown.format("z"), "a node and itself", unknown.format(""), "", ""]
+    assert [score != "" for score in table["score"]] == [True, False, False, False, True, True]
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_edges_of_a_graph_lead_as_it_says(directed: bool, run: Run, tmp_path: Path) -> None:
+    graph = nx.gnm_random_graph(12, 40, seed=0, directed=directed)
+    nx.write_graphml(graph, tmp_path / "graph.graphml")
+    arguments = ["--task", "link", "--graph", tmp_path / "graph.graphml", "--max-epochs", "2", "-o", "new"]
+    assert run("train", *arguments)[0] == 0
+    description = json.loads(Path("new/model.json").read_text())
+    assert (description["directed"], description["training"]["edges"]["test"]) == (directed, 4)
 
 
 @pytest.mark.parametrize("suffix", ["graphml", "gml", "gexf", "json"])

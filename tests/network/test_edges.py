@@ -88,7 +88,7 @@ def test_unknown_names_leave_a_note(tmp_path: Path) -> None:
         ("source,target,weight\na,b,\n", "data row 1: weight '' is not"),
         ("source,target,weight\na,b,inf\n", "data row 1: weight 'inf' is not"),
         ("source,target,weight\na,b,x\n", "data row 1: weight 'x' is not"),
-        ("ann,bob\nbob,eve\n", r"its first line \(ann, bob\) names nodes that stand below too: put a first line"),
+        ("ann,bob\nbob,eve\n", r"its first line \(ann, bob\) names nodes: put a first line"),
         ("source,weight\na,1\n", "column 'weight' cannot be an end of the edges"),
         ("source,target\na,b\n".encode("utf-16"), r"is UTF-16 text: save it as UTF-8$"),
         (b"x" * (1 << 20), "line 1 is longer than 1,048,576 bytes: this is no table"),

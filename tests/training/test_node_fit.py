@@ -16,7 +16,7 @@ from torch_geometric.utils import stochastic_blockmodel_graph
 
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
-from gatlib.training import node_module
+from gatlib.training import graph_module
 from gatlib.training.node_fit import TrainedNodes, train_nodes
 from gatlib.training.node_module import NodeTrainingModule
 from gatlib.training.node_recipe import NodeRecipe
@@ -146,7 +146,7 @@ def stop_in(epoch: int, step: Callable[..., Any]) -> Callable[..., Any]:
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     changes: dict[str, Any], learn: Callable[..., TrainedNodes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_module, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(graph_module, "SECONDS_BETWEEN_SAVES", 0.0)
     recipe = with_settings(max_epochs=8, **changes)
     whole = learn(recipe, "whole")
     for epoch in (0, 2, whole.epochs - 1):
@@ -167,8 +167,8 @@ def test_the_run_is_not_saved_in_every_epoch(
     learn: Callable[..., TrainedNodes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = []
-    save = node_module.BestEpoch._save
-    monkeypatch.setattr(node_module.BestEpoch, "_save", lambda self, trainer: saved.append(save(self, trainer)))
+    save = graph_module.BestEpoch._save
+    monkeypatch.setattr(graph_module.BestEpoch, "_save", lambda self, trainer: saved.append(save(self, trainer)))
     learn()
     assert len(saved) == 1
 
