@@ -1,11 +1,11 @@
-"""``gatlib network``: train, predict."""
+"""``gatlib network``: train, predict, explain."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Classes of the nodes of a network: train, predict.", no_args_is_help=True)
+app = typer.Typer(help="Classes of the nodes of a network: train, predict, explain.", no_args_is_help=True)
 
 Example = Annotated[
     str | None,
@@ -81,3 +81,24 @@ def predict(
     from gatlib.network.sources import NetworkSource
 
     predict_network_command(model, NetworkSource(example, graph, edges, features, id_column), output)
+
+
+@app.command()
+def explain(
+    model: Annotated[Path, typer.Option("-m", "--model", metavar="DIR", help="Folder of a trained model.")],
+    node: Annotated[list[str], typer.Option("--node", metavar="ID", help="The node to explain.")],
+    example: Example = None,
+    edges: Edges = None,
+    features: Features = None,
+    graph: Graph = None,
+    id_column: IdColumn = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for json, tables, a picture and a page to explore."),
+    ] = None,
+) -> None:
+    """Explain the class of one node: the neighbours and attributes that mattered, and the attention of each layer."""
+    from gatlib.cli.network_commands import explain_network_command
+    from gatlib.network.sources import NetworkSource
+
+    explain_network_command(model, NetworkSource(example, graph, edges, features, id_column), node, output)

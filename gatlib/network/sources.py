@@ -66,6 +66,16 @@ def read_source(source: NetworkSource, directed: bool) -> Network:
     return read_network(source.edges, source.features, id_column=source.id_column, directed=directed)[0]
 
 
+def example_labels(source: NetworkSource, target: str) -> list[str | None] | None:
+    """The labels of an example network, ``[N]``; None of files, or if they are not what ``target`` says."""
+    if source.example is None:
+        return None
+    from gatlib.network.examples import example_network
+
+    _, labels, found = example_network(source.example)
+    return labels if found == target else None
+
+
 def read_labelled_source(
     source: NetworkSource, labels: Path | None, target: str | None, split: str, directed: bool
 ) -> LabelledNetwork:
