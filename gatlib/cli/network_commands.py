@@ -16,6 +16,7 @@ _out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 _err = Console(stderr=True, highlight=False)
 _PREVIEW_ROWS = 10
 _PREVIEW_COLUMNS = 8
+_TOP = 6  # neighbours, and attributes, of an explanation
 
 
 def train_network_command(
@@ -98,14 +99,14 @@ def _print_explanation(explanation: Any) -> None:
         rows = [
             (each.node, str(each.hops), _signed(each.importance), _number(each.probability_without),
              _number(each.mean_attention), f"{each.prediction} {each.probability:.2f}")
-            for each in explanation.neighbours[:_PREVIEW_ROWS]
+            for each in explanation.neighbours[:_TOP]
         ]  # fmt: skip
         columns = ("neighbour", "hops", "importance", "p without it", "attention", "predicted")
         _out.print(plain_table(columns, rows))
     if explanation.attributes:
         mattered = [
             (each.label, _signed(each.importance), _signed(each.own), _signed(each.neighbourhood))
-            for each in explanation.attributes[:_PREVIEW_ROWS]
+            for each in explanation.attributes[:_TOP]
         ]
         _out.print(plain_table(("attribute", "importance", "its own", "others'"), mattered))
     for note in explanation.notes:
@@ -113,7 +114,7 @@ def _print_explanation(explanation: Any) -> None:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3g}"
+    return "–" if value is None else f"{value:+.4f}"
 
 
 def _number(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """What an input matters: integrated gradients, with as many steps as completeness asks for."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor
 
 _POINTS = 3
-_TOLERANCE = 1e-3  # of the whole integral
-_LEAST = 1e-4  # of a part of it: what matters to nobody
+_TOLERANCE = 1e-3  # of the change, or of 1 where it is smaller
+_LEAST_SHARE = 0.1  # of that, for a part of the path however short
 _MOST_GRADIENTS = 300
 
 
@@ -54,20 +55,21 @@ def path_integral(value: Callable[[Tensor], Tensor], x: Tensor) -> PathIntegral:
 
     total = torch.zeros(x.shape, dtype=torch.float64)
     ends = {0.0: at(0.0), 1.0: at(1.0)}
-    parts = [(0.0, 1.0)]
+    tolerance = _TOLERANCE * max(1.0, abs(ends[1.0] - ends[0.0]))
+    parts = deque([(0.0, 1.0)])  # those of equal length one after the other: what cannot be finished is so everywhere
     num_gradients, gap = 0, 0.0
     while parts:
-        start, stop = parts.pop()
+        start, stop = parts.popleft()
         half = (stop - start) / 2
         part = torch.zeros_like(total)
         for point, share in zip(points.tolist(), shares.tolist(), strict=True):
             part += half * share * gradient(start + half * (1 + point))
         num_gradients += _POINTS
         missed = float((part * x).sum()) - (ends[stop] - ends[start])
-        if abs(missed) <= max(_TOLERANCE * (stop - start), _LEAST) or num_gradients >= _MOST_GRADIENTS:
+        if abs(missed) <= tolerance * max(stop - start, _LEAST_SHARE) or num_gradients >= _MOST_GRADIENTS:
             total, gap = total + part, gap + missed
             continue
         middle = start + half
         ends[middle] = at(middle)
-        parts += [(middle, stop), (start, middle)]
+        parts += [(start, middle), (middle, stop)]
     return PathIntegral(total, ends[0.0], ends[1.0], gap)

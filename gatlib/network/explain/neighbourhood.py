@@ -10,9 +10,10 @@ from gatlib.network.explain.explanation import Neighbour, NodeExplanation
 from gatlib.network.network import Network, counted
 
 MOST_NODES = 40
-#: Of the classes, by their place among those of the model (matplotlib's tab10).
+#: Of the classes, by their place among those of the model (matplotlib's tab20, the strong colours first).
 COLOURS = (
     "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+    "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5",
 )  # fmt: skip
 _NEXT_RING = 0.8  # from one ring to the next, when the first has radius 1
 

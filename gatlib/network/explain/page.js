@@ -36,19 +36,21 @@ for (const entry of data.legend) {
 
 // 2. Lines and nodes.
 const view = make("g", {}, svg);
-if (data.directed) {
+const ARROWS = { other: 9, central: 20 }; // their lengths
+for (const [name, length] of Object.entries(ARROWS)) {
   const marker = make(
     "marker",
-    { id: "arrow", viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 9, markerHeight: 9, orient: "auto", markerUnits: "userSpaceOnUse" },
+    { id: name, viewBox: "0 0 10 10", refY: 5, markerWidth: length, markerHeight: length, orient: "auto", markerUnits: "userSpaceOnUse" },
     make("defs", {}, svg),
   );
   make("path", { d: "M0 0L10 5L0 10z", fill: "#555" }, marker);
 }
 const nodes = data.nodes.map((node) => ({ ...node, x: node.x * SCALE, y: -node.y * SCALE, lines: [] }));
 const lines = data.edges.map(([from, to]) => {
-  const line = make("line", data.directed ? { "marker-end": "url(#arrow)" } : {}, view);
-  if (from === 0 || to === 0) line.classList.add("central");
-  const edge = { line, from: nodes[from], to: nodes[to] };
+  const kind = from === 0 || to === 0 ? "central" : "other";
+  const line = make("line", { class: kind }, view);
+  if (data.directed) line.setAttribute("marker-end", `url(#${kind})`);
+  const edge = { line, kind, from: nodes[from], to: nodes[to] };
   nodes[from].lines.push(edge);
   nodes[to].lines.push(edge);
   return edge;
@@ -81,10 +83,10 @@ for (const [place, node] of nodes.entries()) {
 
 function place(node) {
   node.group.setAttribute("transform", `translate(${node.x} ${node.y})`);
-  for (const { line, from, to } of node.lines) {
+  for (const { line, kind, from, to } of node.lines) {
     // An arrow ends at the rim of the node.
     const [dx, dy] = [to.x - from.x, to.y - from.y];
-    const rest = data.directed ? Math.max(0, 1 - (to.radius + 3) / (Math.hypot(dx, dy) || 1)) : 1;
+    const rest = data.directed ? Math.max(0, 1 - (to.radius + ARROWS[kind] + 1) / (Math.hypot(dx, dy) || 1)) : 1;
     line.setAttribute("x1", from.x);
     line.setAttribute("y1", from.y);
     line.setAttribute("x2", from.x + dx * rest);
@@ -95,10 +97,10 @@ nodes.forEach(place);
 
 function widen() {
   const widths = data.widths[select.selectedIndex]?.of ?? [];
-  for (const { line, from, to } of lines) {
+  for (const { line, kind, from, to } of lines) {
     const outer = from === nodes[0] ? to : from;
     // Of a directed edge away from the node there is no weight.
-    const known = line.classList.contains("central") && (!data.directed || to === nodes[0]);
+    const known = kind === "central" && (!data.directed || to === nodes[0]);
     line.style.strokeWidth = known ? `${0.7 + 8 * (widths[nodes.indexOf(outer)] ?? 0)}px` : "";
   }
 }
