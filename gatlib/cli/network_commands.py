@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gatlib.cli.tables import metrics_table, plain_table
 from gatlib.errors import InputError
-from gatlib.network.sources import NetworkSource, example_labels, read_labelled_source, read_source
+from gatlib.network.sources import NetworkSource, read_known_source, read_labelled_source, read_source
 
 # A pipe or a file has no width of its own, and a table must not be folded for it.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -80,8 +80,7 @@ def explain_network_command(folder: Path, source: NetworkSource, nodes: Sequence
     if len(nodes) > 1:
         raise InputError(f"--node is given {len(nodes)} times: explain one node at a time")
     model = load_node_model(folder)
-    network = read_source(source, model.description.directed)
-    known = example_labels(source, model.description.target)
+    network, known = read_known_source(source, model.description.directed, model.description.target)
     explanation = explain_node(model, network, nodes[0].strip(), known)
     if output is not None:
         write_explanation(explanation, network, output)
