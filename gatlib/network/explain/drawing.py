@@ -159,7 +159,7 @@ def _write_round(axes: Axes, explanation: NodeExplanation, shown: Neighbourhood)
     legend = axes.legend(marks, names, loc="upper left", fontsize=9, frameon=False, title="predicted class")
     for text in legend.get_texts():
         text.set_parse_math(False)
-    texts = captions(explanation, shown)
+    texts = captions(shown)
     if shown.shown:
         has_attention = any(neighbour.attention for neighbour in shown.shown.values())
         wide = "attention, mean over layers and heads" if has_attention else "importance of the neighbour"

@@ -74,7 +74,7 @@ def legend_classes(explanation: NodeExplanation, shown: Neighbourhood) -> list[s
 
 
 def line_weights(explanation: NodeExplanation, shown: Neighbourhood) -> dict[str, float]:
-    """How wide the line from each direct neighbour to the node is, 0 to 1, and for what."""
+    """How wide the line from each direct neighbour to the node is, 0 to 1: its attention, else its importance."""
     found = {
         name: abs(neighbour.importance or 0.0) if neighbour.mean_attention is None else neighbour.mean_attention
         for name, neighbour in shown.shown.items()
@@ -89,11 +89,12 @@ def sizes(shown: Neighbourhood) -> dict[str, float]:
 
 
 def relative(values: dict[str, float]) -> dict[str, float]:
+    """Values as shares of the highest."""
     highest = max(values.values(), default=0.0) or 1.0
     return {name: value / highest for name, value in values.items()}
 
 
-def captions(explanation: NodeExplanation, shown: Neighbourhood) -> list[str]:
+def captions(shown: Neighbourhood) -> list[str]:
     """What sizes mean, and how many nodes are left out."""
     if not shown.shown:
         return ["no neighbours"]

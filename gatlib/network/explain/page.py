@@ -53,7 +53,7 @@ def _content(explanation: NodeExplanation, shown: Neighbourhood, network: Networ
     return {
         "title": f"{explanation.node}: {explanation.target} {explanation.prediction}, "
         f"probability {explanation.probability:.2f}{known}",
-        "caption": f"{'; '.join(captions(explanation, shown))}. Drag nodes or the background; turn the wheel to zoom.",
+        "caption": f"{'; '.join(captions(shown))}. Drag nodes or the background; turn the wheel to zoom.",
         "directed": shown.graph.is_directed(),
         "legend": _legend(explanation, shown),
         "widths": _widths(explanation, shown),

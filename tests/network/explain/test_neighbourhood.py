@@ -119,7 +119,7 @@ def test_the_most_important_are_shown_with_a_path_to_the_node() -> None:
     }
     assert shown.left_out == 80 - 39
     assert nx.is_connected(shown.graph)
-    assert captions(explanation, shown)[-1] == "41 further nodes left out"
+    assert captions(shown)[-1] == "41 further nodes left out"
 
 
 def test_nodes_lie_on_a_ring_for_each_hop_and_in_places_of_their_own() -> None:
