@@ -1,6 +1,8 @@
 """What the README shows is what happens."""
 
+import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,19 +35,21 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path):
             assert found == word
 
 
-def test_a_network_goes_from_networkx_to_predictions_as_the_readme_shows(tmp_path, monkeypatch):
+def test_a_network_goes_from_networkx_to_an_explanation_as_the_readme_shows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (making,) = (code for code in PYTHON_BLOCKS if "write_graphml" in code)
     exec(compile(making, "README.md", "exec"), {})
     commands = re.findall(r"^gatlib (network \w+ .*friends.graphml.*)$", README, re.MULTILINE)
-    assert [command.split()[1] for command in commands] == ["train", "predict"]
+    assert [command.split()[1] for command in commands] == ["train", "predict", "explain"]
     for command in commands:
-        subprocess.run(
-            [sys.executable, "-m", "gatlib.cli.main", *command.split("#")[0].split()], check=True, capture_output=True
-        )
+        words = shlex.split(command, comments=True)
+        subprocess.run([sys.executable, "-m", "gatlib.cli.main", *words], check=True, capture_output=True)
     header, *rows = (tmp_path / "clubs.csv").read_text(encoding="utf-8").splitlines()
     assert header == "node,club_pred,p_Mr. Hi,p_Officer"
     assert [row.split(",")[0] for row in rows] == [f"member {number}" for number in range(34)]
+    (page,) = tmp_path.glob("*/neighbourhood.html")
+    node = json.loads((page.parent / "explanation.json").read_text(encoding="utf-8"))["node"]
+    assert any(row.startswith(f"{node},") for row in rows)
 
 
 def test_the_options_that_the_readme_uses_exist():

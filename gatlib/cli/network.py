@@ -1,4 +1,4 @@
-"""``gatlib network``: train, predict."""
+"""``gatlib network``: train, predict, explain."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,9 @@ import typer
 
 from gatlib.cli.options import DataDir, NetworkTask
 
-app = typer.Typer(help="Classes of the nodes of a network, or its missing edges: train, predict.", no_args_is_help=True)
+app = typer.Typer(
+    help="Classes of the nodes of a network, or its missing edges: train, predict, explain.", no_args_is_help=True
+)
 
 Example = Annotated[
     str | None,
@@ -104,3 +106,26 @@ def predict(
 
     source = NetworkSource(example, graph, edges, features, id_column, data_dir)
     predict_network_command(model, source, output, top, pairs)
+
+
+@app.command()
+def explain(
+    model: Annotated[Path, typer.Option("-m", "--model", metavar="DIR", help="Folder of a trained model.")],
+    node: Annotated[list[str], typer.Option("--node", metavar="ID", help="The node to explain.")],
+    example: Example = None,
+    edges: Edges = None,
+    features: Features = None,
+    graph: Graph = None,
+    id_column: IdColumn = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for json, tables, a picture and a page to explore."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Explain the class of one node: the neighbours and attributes that mattered, and the attention of each layer."""
+    from gatlib.cli.network_commands import explain_network_command
+    from gatlib.network.sources import NetworkSource
+
+    source = NetworkSource(example, graph, edges, features, id_column, data_dir)
+    explain_network_command(model, source, node, output)

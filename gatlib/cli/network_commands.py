@@ -1,7 +1,7 @@
 """What the commands on networks print around the library's calls."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,20 @@ from rich.console import Console
 from gatlib.cli.tables import metrics_table, plain_table
 from gatlib.errors import InputError
 from gatlib.model_files import LINKS, model_kind
-from gatlib.network.sources import NetworkSource, read_labelled_source, read_source, read_unlabelled_source
+from gatlib.network.sources import (
+    NetworkSource,
+    read_known_source,
+    read_labelled_source,
+    read_source,
+    read_unlabelled_source,
+)
 
 # A pipe or a file has no width of its own, and a table must not be folded for it.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 _err = Console(stderr=True, highlight=False)
 _PREVIEW_ROWS = 10
 _PREVIEW_COLUMNS = 8
+_TOP = 6  # neighbours, and attributes, of an explanation
 
 
 def train_network_command(
@@ -128,6 +135,55 @@ def _predict_links(folder: Path, source: NetworkSource, top: int | None, pairs: 
         return table, predictor.description.name, "pairs"
     table = predictor.rank(network, DEFAULT_TOP if top is None else top, progress=True)
     return table, predictor.description.name, "missing edges"
+
+
+def explain_network_command(folder: Path, source: NetworkSource, nodes: Sequence[str], output: Path | None) -> None:
+    """``gatlib network explain``: one node, its neighbours and its attributes."""
+    from gatlib.network.explain import explain_node
+    from gatlib.network.explain.write import FILES, write_explanation
+    from gatlib.network.node_model import load_node_model
+
+    if len(nodes) > 1:
+        raise InputError(f"--node is given {len(nodes)} times: explain one node at a time")
+    model = load_node_model(folder)
+    network, known = read_known_source(source, model.description.directed, model.description.target)
+    explanation = explain_node(model, network, nodes[0].strip(), known)
+    if output is not None:
+        write_explanation(explanation, network, output)
+    _print_explanation(explanation)
+    _say(
+        f"{', '.join(FILES)} in {output}" if output else "-o DIR writes all of it, with a picture and a page to explore"
+    )
+
+
+def _print_explanation(explanation: Any) -> None:
+    known = "" if explanation.known is None else f" (known: {explanation.known})"
+    found = f"{explanation.target} {explanation.prediction}, probability {explanation.probability:.2f}{known}"
+    _say(f"{explanation.node}: {found}")
+    if explanation.neighbours:
+        rows = [
+            (each.node, str(each.hops), _signed(each.importance), _number(each.probability_without),
+             _number(each.mean_attention), f"{each.prediction} {each.probability:.2f}")
+            for each in explanation.neighbours[:_TOP]
+        ]  # fmt: skip
+        columns = ("neighbour", "hops", "importance", "p without it", "attention", "predicted")
+        _out.print(plain_table(columns, rows))
+    if explanation.attributes:
+        mattered = [
+            (each.label, _signed(each.importance), _signed(each.own), _signed(each.neighbourhood))
+            for each in explanation.attributes[:_TOP]
+        ]
+        _out.print(plain_table(("attribute", "importance", "its own", "others'"), mattered))
+    for note in explanation.notes:
+        _say(f"note: {note}")
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.4f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _print_preview(table: Any, name: str) -> None:

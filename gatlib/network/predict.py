@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from gatlib.data.files import atomic_path
 from gatlib.network.network import Network
 from gatlib.network.node_model import NodeModel, NodeModelDescription, load_node_model
 from gatlib.network.tensors import check_direction, network_tensors
+
+if TYPE_CHECKING:
+    from gatlib.network.explain import NodeExplanation
 
 
 class NodePredictor:
@@ -46,6 +49,12 @@ class NodePredictor:
         """:func:`predict_nodes` of this model."""
         return predict_nodes(self.model, network)
 
+    def explain(self, network: Network, node: str) -> "NodeExplanation":
+        """:func:`gatlib.network.explain.explain_node` of this model."""
+        from gatlib.network.explain import explain_node
+
+        return explain_node(self.model, network, node)
+
 
 def predict_nodes(model: NodeModel, network: Network) -> pd.DataFrame:
     """The class of each node of a graph, be it the one of the training, that one with new nodes, or another.
@@ -62,12 +71,20 @@ def predict_nodes(model: NodeModel, network: Network) -> pd.DataFrame:
             trained on a directed graph and this one is not, or the other way round.
     """
     description = model.description
-    check_direction(network, description.directed)
-    x, edge_index, edge_attr = network_tensors(network, description.rule, description.mean_weight)
     with torch.inference_mode():
-        logits = model.network(x, edge_index, edge_attr)
+        logits = model.network(*model_input(network, description))
     probabilities = calibrated(logits, description.temperature)
     return prediction_table(network.ids, probabilities, description.target, description.classes)
+
+
+def model_input(network: Network, description: NodeModelDescription) -> tuple[Tensor, Tensor, Tensor | None]:
+    """:func:`gatlib.network.tensors.network_tensors` of a graph for a trained model.
+
+    Raises:
+        InputError: as :func:`predict_nodes`.
+    """
+    check_direction(network, description.directed)
+    return network_tensors(network, description.rule, description.mean_weight)
 
 
 def calibrated(logits: Tensor, temperature: float) -> NDArray[np.float64]:

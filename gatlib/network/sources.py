@@ -67,6 +67,15 @@ def read_source(source: NetworkSource, directed: bool) -> Network:
     return read_network(source.edges, source.features, id_column=source.id_column, directed=directed)[0]
 
 
+def read_known_source(source: NetworkSource, directed: bool, target: str) -> tuple[Network, list[str | None] | None]:
+    """:func:`read_source`, and the labels of its nodes where it is known by name and they are what ``target`` says."""
+    if source.example is None:
+        return read_source(source, directed), None
+    _check_source(source)
+    named = _named(source.example, source.data_dir)
+    return named.network, named.labels if named.target == target else None
+
+
 def read_labelled_source(
     source: NetworkSource, labels: Path | None, target: str | None, split: str, directed: bool
 ) -> LabelledNetwork:

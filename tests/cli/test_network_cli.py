@@ -108,6 +108,8 @@ GRAPH = [*TRAIN, "--target", "side", "--graph"]
 PREDICT = ["predict", "-o", "out.csv", "-m", "{model}"]
 LINK = [*TRAIN, "--task", "link"]
 RANK = ["predict", "-o", "out.csv", "-m", "{links}", "--edges", "{edges.csv}"]
+OF_MODEL = ["-m", "{model}", "--edges", "{edges.csv}", "--features", "{features.json}"]
+EXPLAIN = ["explain", "-o", "why", *OF_MODEL]
 BAD = {
     "train on nothing": (TRAIN, "give --edges with a list of edges, or --graph with a graph, or the name of an"),
     "train on two": ([*TRAIN, "karate", "--graph", "{friends.gml}"], "give --edges with a list of edges, or --graph"),
@@ -184,6 +186,20 @@ BAD = {
         ["predict", "-m", "{model}", "--edges", "{edges.csv}", "--features", "{features.json}", "-o", "none/out.csv"],
         "cannot write",
     ),
+    "explain a stranger": ([*EXPLAIN, "--node", "dd"], "no node 'dd' in the network: did you mean 'd'?"),
+    "explain two nodes": ([*EXPLAIN, "--node", "a", "--node", "a"], "--node is given 2 times: explain one node at"),
+    "explain nothing": (["explain", "-m", "{model}", "--node", "a"], "give --edges with a list of edges"),
+    "explain by no model": (["explain", "-m", "none", "karate", "--node", "8"], "there is no model 'none'"),
+    "explain molecules": (["explain", "-m", "tox21", "karate", "--node", "8"], "use 'gatlib predict -m tox21'"),
+    "explain without features": (
+        ["explain", "-m", "{model}", "--edges", "{edges.csv}", "--node", "a"],
+        "the nodes have no features, and the model was trained with",
+    ),
+    "explain into a file": ([*EXPLAIN, "--node", "a", "-o", "{edges.csv}"], "cannot write to the folder"),
+    "explain into a file's folder": (
+        ["explain", "-o", "/dev/null/why", *OF_MODEL, "--node", "a"],
+        "cannot write to the folder /dev/null/why: Not a directory",
+    ),
 }  # fmt: skip
 
 
@@ -205,7 +221,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     assert {path: path.stat().st_mtime_ns for path in network_files.rglob("*")} == before
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["predict"], ["train", "--wrong"]], ids=str)
+@pytest.mark.parametrize("arguments", [[], ["train"], ["predict"], ["explain"], ["train", "--wrong"]], ids=str)
 def test_a_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["network", *arguments])
     assert result.exit_code == 2
@@ -233,6 +249,44 @@ def test_the_karate_club_is_learned_and_predicted(run: Run) -> None:
     code, out, _ = run("predict", "-m", "club", "les-miserables")  # a wholly new graph
     assert (code, "77 nodes; -o FILE writes them all" in out) == (0, True)
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["club", "out.csv"]
+
+
+def test_a_node_is_explained(run: Run, network_files: Path) -> None:
+    tables = ["--edges", network_files / "edges.csv", "--features", network_files / "features.json"]
+    code, out, err = run("explain", "-m", network_files / "model", *tables, "--node", " d ", "-o", "new/why[1]")
+    assert code == 0, err
+    assert re.search(r"^d: side (left|right), probability [01]\.\d\d$", out, re.MULTILINE)
+    assert re.search(r"^ +neighbour +hops +importance +p without it +attention +predicted", out, re.MULTILINE)
+    assert re.search(r"^ +[ace] +1 +[+-]0\.\d{4} +0\.\d{3} +0\.\d{3} +(left|right) [01]\.\d\d", out, re.MULTILINE)
+    assert re.search(r"^ +feature \d +[+-]\d\.\d{4} +[+-]\d\.\d{4} +[+-]\d\.\d{4}", out, re.MULTILINE)
+    assert "neighbourhood.html in new/why[1]" in out
+    content = json.loads(Path("new/why[1]/explanation.json").read_text())
+    assert (content["node"], content["num_direct"]) == ("d", 3)
+    assert sorted(pd.read_csv("new/why[1]/neighbours.csv")["node"]) == list("abcefgh")
+    assert len(list(Path("new/why[1]").iterdir())) == 5
+    code, out, _ = run("explain", "-m", network_files / "model", *tables, "--node", "d")
+    assert (code, "-o DIR writes all of it" in out, [path.name for path in Path.cwd().iterdir()]) == (0, True, ["new"])
+
+
+def test_a_member_of_another_network_and_one_without_friends_are_explained(
+    run: Run, network_files: Path, tmp_path: Path
+) -> None:
+    features = {"hermit": [0, 5], "x": [1], "y": []}
+    (tmp_path / "more.json").write_text(json.dumps(features))
+    (tmp_path / "more.csv").write_text("source,target\nx,y\n")
+    more = ["--edges", tmp_path / "more.csv", "--features", tmp_path / "more.json"]
+    code, out, _ = run("explain", "-m", network_files / "model", *more, "--node", "x")
+    assert (code, "\n  y " in out) == (0, True)
+    code, out, _ = run("explain", "-m", network_files / "model", *more, "--node", "hermit", "-o", "why")
+    assert (code, "note: the node has no neighbours" in out, "hops" in out) == (0, True, False)
+    assert len(list(Path("why").iterdir())) == 5
+
+
+def test_examples_tell_the_labels_that_they_know(run: Run) -> None:
+    assert run("train", "karate", "-o", "club", "--max-epochs", "3")[0] == 0
+    code, out, _ = run("explain", "-m", "club", "karate", "--node", "0", "-o", "why")
+    assert (code, "(known: Mr. Hi)" in out) == (0, True)
+    assert set(pd.read_csv("why/neighbours.csv")["known"]) == {"Mr. Hi", "Officer"}
 
 
 @pytest.mark.parametrize("name", ["davis", "les-miserables"])
@@ -334,7 +388,7 @@ def test_the_direction_of_edges_is_kept_when_asked_for(run: Run, network_files: 
     assert (code, "the graph is undirected and the model was trained on one that is directed" in err) == (2, True)
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["predict"]], ids=str)
+@pytest.mark.parametrize("arguments", [[], ["train"], ["predict"], ["explain"]], ids=str)
 def test_help_is_there_and_waits_for_no_heavy_import(arguments: list[str]) -> None:
     script = (
         "import sys\n"
