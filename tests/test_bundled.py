@@ -1,13 +1,15 @@
 """The models that come with the package: whole, as good as their cards say, and sensible."""
 
 import math
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from gatlib.checkpoint import read_description
 from gatlib.chem import feature_dims
-from gatlib.metrics import mean_metrics, metrics_per_task
+from gatlib.metrics import METRICS, mean_metrics, metrics_per_task
 from gatlib.model_folder import bundled_models, model_folder, pretrained_folder
 from gatlib.models import Architecture, GraphAttentionNetwork
 from gatlib.predictor import DEFAULT_MODEL, Predictor
@@ -67,3 +69,21 @@ def test_tox21_scores_on_its_test_part_what_its_card_says(data_dir):
             assert value == pytest.approx(stated[task]["roc_auc"], abs=2e-4)
     assert mean_metrics(metrics, "classification")["roc_auc"] == pytest.approx(stated["mean"]["roc_auc"], abs=2e-4)
     assert stated["mean"]["roc_auc"] > 0.7
+
+
+@pytest.mark.parametrize("name", [name for name in bundled_models() if name != "tox21"])
+def test_a_model_that_has_learned_from_all_states_the_mean_of_its_recipes_seeds(name):
+    description = read_description(model_folder(name))
+    assert description.training.molecules["test"] == 0
+    metric = METRICS[description.task_type][0]
+    results = pd.read_csv(Path(__file__).parents[1] / "experiments" / name / "results.csv", dtype={"recipe": str})
+    rows = results[(results["split"] == "scaffold") & (results["part"] == "test") & (results["metric"] == metric)]
+    of_recipes = rows[rows["model"] == "gatv2, pretrained"].groupby("recipe")["value"]
+    stated = description.metrics["test"]["mean"][metric]
+    assert any(len(of_seeds) == 5 and of_seeds.mean() == pytest.approx(stated, abs=1e-6) for _, of_seeds in of_recipes)
+
+
+def test_bbbp_knows_a_drug_of_the_brain_from_a_sugar():
+    table = Predictor.load("bbbp").predict(["CN1C(=O)CN=C(c2ccccc2)c2cc(Cl)ccc21", "OCC1OC(O)C(O)C(O)C1O"])
+    diazepam, glucose = table["p_np_pred"]
+    assert diazepam > 0.5 > glucose
