@@ -69,10 +69,19 @@ class NodeLayer(nn.Module):
         self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, num_targets: int | None = None
     ) -> Tensor:
         """The vectors of all nodes, or of the first `num_targets` of them, to which all edges lead."""
-        h = _over_edges(self.conv, x, edge_index, edge_attr, num_targets)
+        return self.over_nodes(self.over_edges(x, edge_index, edge_attr, num_targets))
+
+    def over_edges(
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, num_targets: int | None = None
+    ) -> Tensor:
+        """The first line above, which needs no nodes but the neighbours."""
+        h = apply_conv(self.conv, x, edge_index, edge_attr, num_targets)
         if self.skip is not None:
             h = h + self.skip(first_rows(x, num_targets))
-        h = self.dropout(self.activation(self.norm(h)))
+        return self.dropout(self.activation(self.norm(h)))
+
+    def over_nodes(self, h: Tensor) -> Tensor:
+        """The other two lines."""
         if self.full is not None and self.full_norm is not None:
             h = h + self.dropout(self.full(self.full_norm(h)))
         if self.feed_forward is not None:
@@ -95,7 +104,7 @@ class NodeAttentionNetwork(nn.Module):
 
     def __init__(self, settings: NodeArchitecture, in_channels: int, num_outputs: int) -> None:
         super().__init__()
-        self.settings, self.in_channels = settings, in_channels
+        self.settings, self.in_channels, self.num_outputs = settings, in_channels, num_outputs
         num_hidden = settings.num_layers - (1 if settings.output_heads else 0)
         widths = [in_channels, *[settings.hidden_channels] * num_hidden]
         self.layers = nn.ModuleList(NodeLayer(settings, width) for width in widths[:num_hidden])
@@ -120,10 +129,10 @@ class NodeAttentionNetwork(nn.Module):
         Raises:
             InputError: the features have another width than the network was made for.
         """
-        self._check(x, edge_index, edge_attr)
+        self.check(x, edge_index, edge_attr)
         # Every node is a neighbour of its own.
         if self.settings.self_loops and self.settings.conv != "mlp":
-            edge_index, edge_attr = _with_self_loops(edge_index, edge_attr, x.size(0))
+            edge_index, edge_attr = with_self_loops(edge_index, edge_attr, x.size(0))
         return self._apply_layers(x, [_Edges(edge_index, edge_attr, None)] * self.settings.num_layers)
 
     def of_neighbourhood(self, x: Tensor, around: Neighbourhood, edge_attr: Tensor | None = None) -> Tensor:
@@ -146,13 +155,13 @@ class NodeAttentionNetwork(nn.Module):
         """
         if self.settings.conv == "gcn":
             raise InputError("conv 'gcn' needs the degrees of all nodes: use another one for neighbourhoods")
-        self._check(x, around.edge_index, edge_attr)
+        self.check(x, around.edge_index, edge_attr)
         edges = []
         for num_targets, num_edges in zip(around.num_nodes[-2::-1], around.num_edges[::-1], strict=True):
             edge_index = around.edge_index[:, :num_edges].contiguous()
             attr = None if edge_attr is None else edge_attr[:num_edges]
             if self.settings.self_loops:
-                edge_index, attr = _with_self_loops(edge_index, attr, num_targets)
+                edge_index, attr = with_self_loops(edge_index, attr, num_targets)
             edges.append(_Edges(edge_index, attr, num_targets))
         return self._apply_layers(x, edges)
 
@@ -166,7 +175,7 @@ class NodeAttentionNetwork(nn.Module):
             states.append(h)
         # 2. Classes.
         if self.settings.output_heads:
-            return _over_edges(self.readout, h, *edges[-1])
+            return apply_conv(self.readout, h, *edges[-1])
         if self.settings.jumping_knowledge:
             h = torch.cat([state[: h.size(0)] for state in states], dim=1)
         return self.readout(h)
@@ -182,7 +191,7 @@ class NodeAttentionNetwork(nn.Module):
             context_fn=lambda: (nullcontext(), _without_statistics(layer)),
         )
 
-    def _check(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> None:
+    def check(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> None:
         if x.dim() != 2 or x.size(1) != self.in_channels:
             raise InputError(
                 f"the node features have shape {list(x.shape)} where the network takes [nodes, {self.in_channels}]: "
@@ -220,7 +229,7 @@ def _conv(settings: NodeArchitecture, in_channels: int, out_channels: int, heads
     return taking_sparse_input(conv)
 
 
-def _over_edges(
+def apply_conv(
     conv: nn.Module, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, num_targets: int | None
 ) -> Tensor:
     targets = first_rows(x, num_targets)
@@ -238,7 +247,7 @@ def _norm(settings: NodeArchitecture) -> nn.Module:
     )
 
 
-def _with_self_loops(edge_index: Tensor, edge_attr: Tensor | None, num_nodes: int) -> tuple[Tensor, Tensor | None]:
+def with_self_loops(edge_index: Tensor, edge_attr: Tensor | None, num_nodes: int) -> tuple[Tensor, Tensor | None]:
     """The graph with one self-loop for each of the first nodes, with the mean of the features of the edges to it."""
     if edge_attr is not None:
         others, attr = remove_self_loops(edge_index, edge_attr)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gatlib.data.files import atomic_path
 from gatlib.network.network import Network
+from gatlib.network.node_memory import over_whole_graph
 from gatlib.network.node_model import NodeModel, NodeModelDescription, load_node_model
 from gatlib.network.tensors import check_direction, network_tensors
 
@@ -65,7 +66,7 @@ def predict_nodes(model: NodeModel, network: Network) -> pd.DataFrame:
     check_direction(network, description.directed)
     x, edge_index, edge_attr = network_tensors(network, description.rule, description.mean_weight)
     with torch.inference_mode():
-        logits = model.network(x, edge_index, edge_attr)
+        logits = over_whole_graph(model.network, x, edge_index, edge_attr)
     probabilities = calibrated(logits, description.temperature)
     return prediction_table(network.ids, probabilities, description.target, description.classes)
 

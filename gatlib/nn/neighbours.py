@@ -23,6 +23,12 @@ class Neighbourhood(NamedTuple):
     num_nodes: list[int]  # nodes within 0, 1, ... steps, one more than there are steps
     num_edges: list[int]  # edges to the nodes within 0, 1, ... steps, one for each step
 
+    def to(self, device: torch.device) -> "Neighbourhood":
+        """The tensors on a device."""
+        return self._replace(
+            nodes=self.nodes.to(device), edge_index=self.edge_index.to(device), edges=self.edges.to(device)
+        )
+
 
 class NeighbourSampler:
     r"""Finds the neighbourhoods of nodes, or draws from them as GraphSAGE does.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gatlib.models import NodeAttentionNetwork
+from gatlib.network.node_memory import over_whole_graph
 from gatlib.nn.neighbours import NeighbourSampler
 from gatlib.nn.sparse_linear import take_rows
 from gatlib.training.graph_module import GraphTrainingModule
@@ -18,8 +19,8 @@ from gatlib.training.node_recipe import NodeRecipe
 class NodeTrainingModule(GraphTrainingModule):
     """A network of nodes in training, such as :class:`~gatlib.models.NodeAttentionNetwork`, and the graph it learns.
 
-    The score is that of the whole graph in evaluation mode, which goes layer by layer as the fused kernels do: no part
-    of the graph and no sampled neighbours.
+    The score is that of the whole graph in evaluation mode, whatever a step of training sees: no part of the graph and
+    no drawn neighbours.
 
     Args:
         network: what to train.
@@ -90,17 +91,14 @@ class NodeTrainingModule(GraphTrainingModule):
         assert isinstance(self.network, NodeAttentionNetwork)
         random = np.random.default_rng([self.recipe.seed, self.global_step])
         around = sampler.sample(nodes.cpu().numpy(), self.recipe.num_layers, self.recipe.neighbours, random)
-        device = self.x.device
-        around = around._replace(
-            nodes=around.nodes.to(device), edge_index=around.edge_index.to(device), edges=around.edges.to(device)
-        )
+        around = around.to(self.x.device)
         edge_attr = None if self.edge_attr is None else self.edge_attr[around.edges]
         logits = self.network.of_neighbourhood(take_rows(self.x, around.nodes), around, edge_attr)
         return logits, self.y[nodes]
 
     def validate(self) -> dict[str, float]:
         """Loss and score of the validation nodes."""
-        logits = self.network(self.x, self.edge_index, self.edge_attr)[self.valid_nodes]
+        logits = over_whole_graph(self.network, self.x, self.edge_index, self.edge_attr)[self.valid_nodes]
         loss = float(F.cross_entropy(logits, self.valid_y))
         if self.recipe.metric == "accuracy":
             score = float((logits.argmax(dim=1) == self.valid_y).double().mean())

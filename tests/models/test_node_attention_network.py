@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gatlib.errors import InputError
 from gatlib.models import NodeArchitecture, NodeAttentionNetwork
+from gatlib.models.node_inference import layer_by_layer
 from gatlib.nn import LinearAttention
 from gatlib.nn.neighbours import NeighbourSampler
 from gatlib.nn.sparse_linear import SparseLinear, drop_features, take_rows
@@ -106,6 +107,25 @@ def test_a_whole_neighbourhood_is_all_that_a_node_depends_on(settings: dict[str,
     whole = gradients(model, expected)
     for name, gradient in gradients(model, out).items():
         torch.testing.assert_close(gradient, whole[name], rtol=0, atol=1e-9, msg=name)
+
+
+@every_setting
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("at_a_time", [1, 17, 1000])
+def test_layer_by_layer_a_few_nodes_at_a_time(settings: dict[str, Any], sparse: bool, at_a_time: int) -> None:
+    model = network(**settings)
+    x, edge_index, edge_attr = graph(settings.get("edge_features", 0))
+    with torch.inference_mode():
+        out = layer_by_layer(model, x.to_sparse_csr() if sparse else x, edge_index, edge_attr, at_a_time)
+        torch.testing.assert_close(out, model(x, edge_index, edge_attr), rtol=0, atol=1e-10)
+
+
+def test_layer_by_layer_no_nodes_and_what_does_not_fit() -> None:
+    nothing = torch.empty(2, 0, dtype=torch.int64)
+    with torch.inference_mode():
+        assert layer_by_layer(network(), torch.empty(0, FEATURES).double(), nothing).shape == (0, CLASSES)
+    with pytest.raises(InputError, match="the node features have shape"):
+        layer_by_layer(network(), torch.empty(3, 2), nothing)
 
 
 @pytest.mark.parametrize("conv", ["gat", "gatv2", "transformer", "gcn", "mlp"])
