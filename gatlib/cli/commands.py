@@ -238,12 +238,13 @@ def datasets_command(data_dir: Path | None) -> None:
         else:
             wanted, count, tasks = [card], card.num_rows, f"{len(card.tasks)} ({card.task_type})"
         found = [find_file(file, folder) for file in wanted]
-        where = str(found[0])
+        where = ", ".join(str(path.relative_to(folder)) for path in found if path is not None)
         if None in found:
             can_be_had = all(file.urls for file, path in zip(wanted, found, strict=True) if path is None)
-            where = f"not in {folder}; {'downloaded at first use' if can_be_had else 'see its card'}"
+            where = "downloaded at first use" if can_be_had else "not there: see its card"
         rows.append((name, card.title, f"{count:,}", tasks, card.metric, where))
-    _out.print(plain_table(("data set", "what", "rows or nodes", "tasks", "metric", "file"), rows))
+    _out.print(plain_table(("data set", "what", "rows or nodes", "tasks", "metric", "files"), rows))
+    _say(f"files in {folder}")
 
 
 def experiments_command(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,17 @@ from gatlib.errors import InputError
 from gatlib.models.node_architecture import NodeArchitecture
 from gatlib.nn import GATConv, GATv2Conv, LinearAttention, TransformerConv
 from gatlib.nn.dropout import Dropout
+from gatlib.nn.neighbours import Neighbourhood
 from gatlib.nn.remembered import remembered
-from gatlib.nn.sparse_linear import SparseLinear, drop_features, taking_sparse_input
+from gatlib.nn.sparse_linear import SparseLinear, drop_features, first_rows, taking_sparse_input
+
+
+class _Edges(NamedTuple):
+    """What a layer attends over."""
+
+    edge_index: Tensor
+    edge_attr: Tensor | None
+    num_targets: int | None  # all lead to the first so many nodes, of which the layer puts out vectors; None: to all
 
 
 class NodeLayer(nn.Module):
@@ -55,11 +65,23 @@ class NodeLayer(nn.Module):
             else None
         )
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> Tensor:
-        h = _over_edges(self.conv, x, edge_index, edge_attr)
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, num_targets: int | None = None
+    ) -> Tensor:
+        """The vectors of all nodes, or of the first `num_targets` of them, to which all edges lead."""
+        return self.over_nodes(self.over_edges(x, edge_index, edge_attr, num_targets))
+
+    def over_edges(
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, num_targets: int | None = None
+    ) -> Tensor:
+        """The first line above, which needs no nodes but the neighbours."""
+        h = apply_conv(self.conv, x, edge_index, edge_attr, num_targets)
         if self.skip is not None:
-            h = h + self.skip(x)
-        h = self.dropout(self.activation(self.norm(h)))
+            h = h + self.skip(first_rows(x, num_targets))
+        return self.dropout(self.activation(self.norm(h)))
+
+    def over_nodes(self, h: Tensor) -> Tensor:
+        """The other two lines."""
         if self.full is not None and self.full_norm is not None:
             h = h + self.dropout(self.full(self.full_norm(h)))
         if self.feed_forward is not None:
@@ -82,7 +104,7 @@ class NodeAttentionNetwork(nn.Module):
 
     def __init__(self, settings: NodeArchitecture, in_channels: int, num_outputs: int) -> None:
         super().__init__()
-        self.settings, self.in_channels = settings, in_channels
+        self.settings, self.in_channels, self.num_outputs = settings, in_channels, num_outputs
         num_hidden = settings.num_layers - (1 if settings.output_heads else 0)
         widths = [in_channels, *[settings.hidden_channels] * num_hidden]
         self.layers = nn.ModuleList(NodeLayer(settings, width) for width in widths[:num_hidden])
@@ -107,34 +129,69 @@ class NodeAttentionNetwork(nn.Module):
         Raises:
             InputError: the features have another width than the network was made for.
         """
-        self._check(x, edge_index, edge_attr)
-        # 1. Every node is a neighbour of its own.
+        self.check(x, edge_index, edge_attr)
+        # Every node is a neighbour of its own.
         if self.settings.self_loops and self.settings.conv != "mlp":
-            edge_index, edge_attr = _with_self_loops(edge_index, edge_attr, x.size(0))
-        # 2. Layers.
-        h = drop_features(x, self.settings.feature_dropout, self.training)
-        states = [h]
-        for layer in self.layers:
-            h = self._layer(layer, h, edge_index, edge_attr)
-            states.append(h)
-        # 3. Classes.
-        if self.settings.output_heads:
-            return _over_edges(self.readout, h, edge_index, edge_attr)
-        return self.readout(torch.cat(states[1:], dim=1) if self.settings.jumping_knowledge else h)
+            edge_index, edge_attr = with_self_loops(edge_index, edge_attr, x.size(0))
+        return self._apply_layers(x, [_Edges(edge_index, edge_attr, None)] * self.settings.num_layers)
 
-    def _layer(self, layer: nn.Module, h: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> Tensor:
+    def of_neighbourhood(self, x: Tensor, around: Neighbourhood, edge_attr: Tensor | None = None) -> Tensor:
+        """Logits or values of the nodes that the neighbourhood is one of.
+
+        Of a whole neighbourhood they are those that :meth:`forward` gives these nodes in evaluation mode. Each layer is
+        applied to no more nodes than the next one needs. Global attention is to the nodes that the layer is applied to.
+
+        Args:
+            x: features of the nodes of the neighbourhood, dense or `torch.sparse_csr`.
+            around: what :class:`gatlib.nn.neighbours.NeighbourSampler` found in ``num_layers`` steps.
+            edge_attr: features of its edges.
+
+        Shapes:
+            - **x:** :math:`(n, F)`, **edge_attr:** :math:`(e, D)`
+            - **output:** :math:`(B, C)`
+
+        Raises:
+            InputError: as :meth:`forward`; convolution ``gcn``, which needs the degrees of all nodes.
+        """
+        if self.settings.conv == "gcn":
+            raise InputError("conv 'gcn' needs the degrees of all nodes: use another one for neighbourhoods")
+        self.check(x, around.edge_index, edge_attr)
+        edges = []
+        for num_targets, num_edges in zip(around.num_nodes[-2::-1], around.num_edges[::-1], strict=True):
+            edge_index = around.edge_index[:, :num_edges].contiguous()
+            attr = None if edge_attr is None else edge_attr[:num_edges]
+            if self.settings.self_loops:
+                edge_index, attr = with_self_loops(edge_index, attr, num_targets)
+            edges.append(_Edges(edge_index, attr, num_targets))
+        return self._apply_layers(x, edges)
+
+    def _apply_layers(self, x: Tensor, edges: list[_Edges]) -> Tensor:
+        """From features to logits; there are edges for every layer, the last one included that puts out classes."""
+        # 1. Layers.
+        h = drop_features(x, self.settings.feature_dropout, self.training)
+        states = []
+        for layer, layer_edges in zip(self.layers, edges, strict=False):
+            h = self._layer(layer, h, layer_edges)
+            states.append(h)
+        # 2. Classes.
+        if self.settings.output_heads:
+            return apply_conv(self.readout, h, *edges[-1])
+        if self.settings.jumping_knowledge:
+            h = torch.cat([state[: h.size(0)] for state in states], dim=1)
+        return self.readout(h)
+
+    def _layer(self, layer: nn.Module, h: Tensor, edges: _Edges) -> Tensor:
         if not (self.settings.checkpoint_activations and torch.is_grad_enabled()):
-            return layer(h, edge_index, edge_attr)
+            return layer(h, *edges)
         return checkpoint(
             layer,
             h,
-            edge_index,
-            edge_attr,
+            *edges,
             use_reentrant=False,
             context_fn=lambda: (nullcontext(), _without_statistics(layer)),
         )
 
-    def _check(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> None:
+    def check(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> None:
         if x.dim() != 2 or x.size(1) != self.in_channels:
             raise InputError(
                 f"the node features have shape {list(x.shape)} where the network takes [nodes, {self.in_channels}]: "
@@ -172,12 +229,16 @@ def _conv(settings: NodeArchitecture, in_channels: int, out_channels: int, heads
     return taking_sparse_input(conv)
 
 
-def _over_edges(conv: nn.Module, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None) -> Tensor:
+def apply_conv(
+    conv: nn.Module, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, num_targets: int | None
+) -> Tensor:
+    targets = first_rows(x, num_targets)
     if isinstance(conv, SparseLinear):
-        return conv(x)
+        return conv(targets)
+    nodes = x if num_targets is None else (x, targets)
     if isinstance(conv, pyg.GCNConv) or edge_attr is None:
-        return conv(x, edge_index)
-    return conv(x, edge_index, edge_attr)
+        return conv(nodes, edge_index)
+    return conv(nodes, edge_index, edge_attr)
 
 
 def _norm(settings: NodeArchitecture) -> nn.Module:
@@ -186,8 +247,8 @@ def _norm(settings: NodeArchitecture) -> nn.Module:
     )
 
 
-def _with_self_loops(edge_index: Tensor, edge_attr: Tensor | None, num_nodes: int) -> tuple[Tensor, Tensor | None]:
-    """The graph with one self-loop for each node, whose features are the mean of those of the edges to it."""
+def with_self_loops(edge_index: Tensor, edge_attr: Tensor | None, num_nodes: int) -> tuple[Tensor, Tensor | None]:
+    """The graph with one self-loop for each of the first nodes, with the mean of the features of the edges to it."""
     if edge_attr is not None:
         others, attr = remove_self_loops(edge_index, edge_attr)
         edge_attr = add_self_loops(others, attr, fill_value="mean", num_nodes=num_nodes)[1]

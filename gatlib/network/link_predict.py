@@ -14,6 +14,7 @@ from torch import Tensor
 from gatlib.errors import InputError
 from gatlib.network.link_model import LinkModel, LinkModelDescription, load_link_model
 from gatlib.network.network import Network
+from gatlib.network.node_memory import over_whole_graph
 from gatlib.network.node_pairs import PairNumbers
 from gatlib.network.tensors import check_direction, network_tensors
 
@@ -125,7 +126,8 @@ class LinkPredictor:
     def _node_vectors(self, network: Network) -> Tensor:
         description = self.description
         check_direction(network, description.directed)
-        return self.model.network.encode(*network_tensors(network, description.rule, description.mean_weight))
+        tensors = network_tensors(network, description.rule, description.mean_weight)
+        return over_whole_graph(self.model.network.encoder, *tensors)
 
     @torch.inference_mode()
     def _scores(self, z: Tensor, pairs: NDArray[np.int64]) -> NDArray[np.float64]:

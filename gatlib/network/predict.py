@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gatlib.data.files import atomic_path
 from gatlib.network.network import Network
+from gatlib.network.node_memory import over_whole_graph
 from gatlib.network.node_model import NodeModel, NodeModelDescription, load_node_model
 from gatlib.network.tensors import check_direction, network_tensors
 
@@ -72,7 +73,7 @@ def predict_nodes(model: NodeModel, network: Network) -> pd.DataFrame:
     """
     description = model.description
     with torch.inference_mode():
-        logits = model.network(*model_input(network, description))
+        logits = over_whole_graph(model.network, *model_input(network, description))
     probabilities = calibrated(logits, description.temperature)
     return prediction_table(network.ids, probabilities, description.target, description.classes)
 

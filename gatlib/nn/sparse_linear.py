@@ -72,3 +72,30 @@ def drop_features(x: Tensor, p: float, training: bool) -> Tensor:
         return dropout(x, p, training)
     values = dropout(x.values(), p, training)
     return torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False)
+
+
+def take_rows(x: Tensor, rows: Tensor) -> Tensor:
+    """``x[rows]``, which PyTorch does not do for a `torch.sparse_csr` matrix; ``[N, F]`` to ``[n, F]``."""
+    if x.layout != torch.sparse_csr:
+        return x[rows]
+    starts, ends = x.crow_indices()[rows], x.crow_indices()[rows + 1]
+    pointers = torch.cat([starts.new_zeros(1), (ends - starts).cumsum(0)])
+    lengths = pointers.diff()
+    stored = torch.arange(int(pointers[-1]), device=x.device)
+    stored = stored + (starts - pointers[:-1]).repeat_interleave(lengths)
+    return torch.sparse_csr_tensor(
+        pointers, x.col_indices()[stored], x.values()[stored], (len(rows), x.size(1)), check_invariants=False
+    )
+
+
+def first_rows(x: Tensor, number: int | None) -> Tensor:
+    """``x[:number]``, all rows for None, also of a `torch.sparse_csr` matrix."""
+    if number is None:
+        return x
+    if x.layout != torch.sparse_csr:
+        return x[:number]
+    pointers = x.crow_indices()[: number + 1]
+    stored = int(pointers[-1])
+    return torch.sparse_csr_tensor(
+        pointers, x.col_indices()[:stored], x.values()[:stored], (number, x.size(1)), check_invariants=False
+    )

@@ -22,6 +22,7 @@ from gatlib.errors import InputError
 from gatlib.metrics import node_metrics
 from gatlib.models import NodeAttentionNetwork
 from gatlib.network.network import Network
+from gatlib.network.node_memory import over_whole_graph
 from gatlib.network.node_model import NodeModel, NodeModelDescription, NodeTrainingSummary
 from gatlib.network.predict import calibrated
 from gatlib.network.saved_model import save_network_model
@@ -138,7 +139,7 @@ def train_network_model(
     bars = [RichProgressBar(leave=False)] if progress else []
     trained = train_nodes(x, edge_index, y, split, recipe, folder, len(classes), edge_attr, bars)
     with torch.inference_mode():
-        logits = trained.network(x, edge_index, edge_attr)
+        logits = over_whole_graph(trained.network, x, edge_index, edge_attr)
     temperature = _temperature(logits[split.valid], y[split.valid])
     probabilities = calibrated(logits, temperature)
     metrics = _metrics_table(y.numpy(), probabilities, split)

@@ -65,6 +65,8 @@ def train_nodes(
             by; the training diverged.
     """
     train, valid = check_nodes(x, edge_index, y, split, recipe, num_classes, edge_attr)
+    if make_network and recipe.neighbours:
+        raise InputError("neighbours are drawn for the network of a recipe and no other: leave the key out")
     torch.manual_seed(recipe.seed)
     network = make_network() if make_network else NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
     module = NodeTrainingModule(network, recipe, x, edge_index, y, edge_attr, train, valid)
@@ -89,6 +91,7 @@ def check_nodes(
     _check_graph(x, edge_index, y, num_classes, edge_attr)
     train, valid = _known(y, split, "train"), _known(y, split, "valid")
     _check_metric(y[valid], recipe, num_classes)
+    _check_batches(len(train), recipe)
     return train, valid
 
 
@@ -131,3 +134,11 @@ def _check_metric(valid_y: Tensor, recipe: NodeRecipe, num_classes: int) -> None
         raise InputError(f"metric 'roc_auc' is of two classes and there are {num_classes}: set metric to accuracy")
     if len(valid_y.unique()) < 2:
         raise InputError(f"the {len(valid_y)} validation nodes are all of one class: split in another way")
+
+
+def _check_batches(num_train: int, recipe: NodeRecipe) -> None:
+    if recipe.norm == "batch" and recipe.neighbours and num_train // -(-num_train // recipe.batch_nodes) < 2:
+        raise InputError(
+            f"norm 'batch' needs two nodes in each batch and there are {num_train} to learn from in batches of "
+            f"{recipe.batch_nodes}: set batch_nodes to more, or norm to layer"
+        )

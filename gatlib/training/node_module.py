@@ -1,21 +1,26 @@
 """The Lightning side of learning the classes of nodes: the loss and the validation score."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from gatlib.models import NodeAttentionNetwork
+from gatlib.network.node_memory import over_whole_graph
+from gatlib.nn.neighbours import NeighbourSampler
+from gatlib.nn.sparse_linear import take_rows
 from gatlib.training.graph_module import GraphTrainingModule
-from gatlib.training.node_parts import NodeParts, induced_subgraph, take_rows
+from gatlib.training.node_parts import NodeBatches, NodeParts, induced_subgraph
 from gatlib.training.node_recipe import NodeRecipe
 
 
 class NodeTrainingModule(GraphTrainingModule):
     """A network of nodes in training, such as :class:`~gatlib.models.NodeAttentionNetwork`, and the graph it learns.
 
-    The score is that of the whole graph in evaluation mode, which goes layer by layer as the fused kernels do: no part
-    of the graph and no sampled neighbours.
+    The score is that of the whole graph in evaluation mode, whatever a step of training sees: no part of the graph and
+    no drawn neighbours.
 
     Args:
         network: what to train.
@@ -52,13 +57,26 @@ class NodeTrainingModule(GraphTrainingModule):
         graph = {"x": x, "edge_index": edge_index, "edge_attr": edge_attr, "y": learned}
         for name, tensor in {**graph, "train_nodes": train, "valid_nodes": valid, "valid_y": y[valid]}.items():
             self.register_buffer(name, tensor, persistent=False)
+        self.neighbours = NeighbourSampler(edge_index, x.size(0)) if recipe.neighbours else None
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         num_nodes, recipe = self.x.size(0), self.recipe
-        parts = NodeParts(num_nodes, self.train_nodes.cpu().numpy(), recipe.batch_nodes, recipe.seed)
-        return DataLoader(torch.arange(num_nodes), sampler=parts, batch_size=None)  # type: ignore[arg-type]
+        train = self.train_nodes.cpu().numpy()
+        batches: NodeParts | NodeBatches
+        if self.neighbours is not None:
+            batches = NodeBatches(train, recipe.batch_nodes, recipe.seed)
+        else:
+            batches = NodeParts(num_nodes, train, recipe.batch_nodes, recipe.seed)
+        return DataLoader(torch.arange(num_nodes), sampler=batches, batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, nodes: Tensor, _: int) -> Tensor:
+        logits, y = self._of_part(nodes) if self.neighbours is None else self._of_neighbourhood(self.neighbours, nodes)
+        loss = F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing)
+        self.losses.append(loss.detach())
+        return loss
+
+    def _of_part(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and classes of those of the nodes that are to learn from."""
         x, edge_index, y, edge_attr = self.x, self.edge_index, self.y, self.edge_attr
         num_nodes = x.size(0)
         if len(nodes) < num_nodes:
@@ -66,14 +84,21 @@ class NodeTrainingModule(GraphTrainingModule):
             edge_attr = None if edge_attr is None else edge_attr[kept]
             x, y = take_rows(x, nodes), y[nodes]
         labelled = y >= 0
-        logits = self.network(x, edge_index, edge_attr)[labelled]
-        loss = F.cross_entropy(logits, y[labelled], label_smoothing=self.recipe.label_smoothing)
-        self.losses.append(loss.detach())
-        return loss
+        return self.network(x, edge_index, edge_attr)[labelled], y[labelled]
+
+    def _of_neighbourhood(self, sampler: NeighbourSampler, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and classes of the nodes, from neighbours that are drawn."""
+        assert isinstance(self.network, NodeAttentionNetwork)
+        random = np.random.default_rng([self.recipe.seed, self.global_step])
+        around = sampler.sample(nodes.cpu().numpy(), self.recipe.num_layers, self.recipe.neighbours, random)
+        around = around.to(self.x.device)
+        edge_attr = None if self.edge_attr is None else self.edge_attr[around.edges]
+        logits = self.network.of_neighbourhood(take_rows(self.x, around.nodes), around, edge_attr)
+        return logits, self.y[nodes]
 
     def validate(self) -> dict[str, float]:
         """Loss and score of the validation nodes."""
-        logits = self.network(self.x, self.edge_index, self.edge_attr)[self.valid_nodes]
+        logits = over_whole_graph(self.network, self.x, self.edge_index, self.edge_attr)[self.valid_nodes]
         loss = float(F.cross_entropy(logits, self.valid_y))
         if self.recipe.metric == "accuracy":
             score = float((logits.argmax(dim=1) == self.valid_y).double().mean())

@@ -1,4 +1,4 @@
-"""Parts of a big graph to train on: random nodes and the edges among them."""
+"""What a step of training on a big graph sees: random nodes and the edges among them, or some nodes to learn from."""
 
 from collections.abc import Iterator
 
@@ -47,6 +47,31 @@ class NodeParts(Sampler[NDArray[np.int64]]):
             yield np.concatenate([some, more])
 
 
+class NodeBatches(Sampler[NDArray[np.int64]]):
+    """The nodes to learn from in a new order in every epoch, which depends on the seed and the epoch alone, in batches.
+
+    Args:
+        labelled: the nodes to learn from.
+        batch_nodes: nodes per batch, at most; all batches are of nearly the same size.
+        seed: of the order.
+    """
+
+    def __init__(self, labelled: NDArray[np.int64], batch_nodes: int, seed: int) -> None:
+        self.labelled, self.seed = labelled, seed
+        self.num_batches = -(-len(labelled) // batch_nodes)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        yield from np.array_split(random.permutation(self.labelled), self.num_batches)
+
+
 def induced_subgraph(nodes: Tensor, edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
     """The edges among some nodes, and which of the edges these are.
 
@@ -64,17 +89,3 @@ def induced_subgraph(nodes: Tensor, edge_index: Tensor, num_nodes: int) -> tuple
     ends = place[edge_index]
     kept = (ends >= 0).all(dim=0)
     return ends[:, kept], kept
-
-
-def take_rows(x: Tensor, rows: Tensor) -> Tensor:
-    """``x[rows]``, which PyTorch does not do for a `torch.sparse_csr` matrix; ``[N, F]`` to ``[n, F]``."""
-    if x.layout != torch.sparse_csr:
-        return x[rows]
-    starts, ends = x.crow_indices()[rows], x.crow_indices()[rows + 1]
-    pointers = torch.cat([starts.new_zeros(1), (ends - starts).cumsum(0)])
-    lengths = pointers.diff()
-    stored = torch.arange(int(pointers[-1]), device=x.device)
-    stored = stored + (starts - pointers[:-1]).repeat_interleave(lengths)
-    return torch.sparse_csr_tensor(
-        pointers, x.col_indices()[stored], x.values()[stored], (len(rows), x.size(1)), check_invariants=False
-    )

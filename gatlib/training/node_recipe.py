@@ -31,11 +31,18 @@ class NodeRecipe(NodeArchitecture):
         [], description="data sets that an experiment tests on whole, in place of the test nodes of its own"
     )
     batch_nodes: int = Field(0, ge=0, description="nodes per training step, with the edges among them; 0: all nodes")
+    neighbours: int = Field(
+        0, ge=0, description="drawn for each node and layer, for batch_nodes of the nodes to learn from; 0: not drawn"
+    )
 
     @model_validator(mode="after")
-    def _parts_can_be_normalised(self) -> "NodeRecipe":
+    def _batches_can_be_made(self) -> "NodeRecipe":
         if self.norm == "batch" and self.batch_nodes == 1:
             raise ValueError("norm 'batch' needs batch_nodes of at least 2, or 0 for all nodes")
+        if self.neighbours and not self.batch_nodes:
+            raise ValueError("neighbours are drawn for batch_nodes at a time: set it too, to 1024 for instance")
+        if self.neighbours and self.conv in ("gcn", "mlp"):
+            raise ValueError(f"neighbours are drawn for attention and conv is {self.conv!r}: leave the key out")
         return self
 
     def architecture(self) -> NodeArchitecture:

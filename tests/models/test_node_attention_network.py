@@ -9,8 +9,10 @@ from torch import Tensor
 
 from gatlib.errors import InputError
 from gatlib.models import NodeArchitecture, NodeAttentionNetwork
+from gatlib.models.node_inference import layer_by_layer
 from gatlib.nn import LinearAttention
-from gatlib.nn.sparse_linear import SparseLinear, drop_features
+from gatlib.nn.neighbours import NeighbourSampler
+from gatlib.nn.sparse_linear import SparseLinear, drop_features, take_rows
 
 NODES, FEATURES, CLASSES = 20, 7, 3
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -47,9 +49,9 @@ def graph(num_edge_features: int = 0, num_nodes: int = NODES) -> tuple[Tensor, T
     return x, edge_index, edge_attr if num_edge_features else None
 
 
-def gradients(model: NodeAttentionNetwork, *inputs: Tensor | None) -> dict[str, Tensor]:
+def gradients(model: NodeAttentionNetwork, out: Tensor) -> dict[str, Tensor]:
     model.zero_grad()
-    model(*inputs).square().sum().backward()
+    out.square().sum().backward()
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
@@ -72,17 +74,58 @@ def test_sparse_features_give_the_same_outputs_and_gradients(settings: dict[str,
     torch.testing.assert_close(
         model(sparse, edge_index, edge_attr), model(x, edge_index, edge_attr), rtol=0, atol=1e-10
     )
-    dense_gradients = gradients(model, x, edge_index, edge_attr)
-    for name, gradient in gradients(model, sparse, edge_index, edge_attr).items():
+    dense_gradients = gradients(model, model(x, edge_index, edge_attr))
+    for name, gradient in gradients(model, model(sparse, edge_index, edge_attr)).items():
         torch.testing.assert_close(gradient, dense_gradients[name], rtol=0, atol=1e-10, msg=name)
 
 
 @every_setting
 def test_every_weight_has_a_say(settings: dict[str, Any]) -> None:
     model = network(**settings, **ZERO).train()
-    found = gradients(model, *graph(settings.get("edge_features", 0)))
+    found = gradients(model, model(*graph(settings.get("edge_features", 0))))
     assert found.keys() == dict(model.named_parameters()).keys()
     assert all(gradient.isfinite().all() for gradient in found.values())
+
+
+@every_setting
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_whole_neighbourhood_is_all_that_a_node_depends_on(settings: dict[str, Any], sparse: bool) -> None:
+    if settings.get("global_attention"):
+        pytest.skip("with global attention it depends on all nodes")
+    model, nodes = network(**settings), torch.tensor([NODES - 1, 3, 11])
+    x, edge_index, edge_attr = graph(settings.get("edge_features", 0))
+    expected = model(x, edge_index, edge_attr)[nodes]
+    around = NeighbourSampler(edge_index, NODES).sample(nodes.numpy(), model.settings.num_layers)
+    inputs = take_rows(x.to_sparse_csr() if sparse else x, around.nodes), around
+    attr = None if edge_attr is None else edge_attr[around.edges]
+    if settings.get("conv") == "gcn":
+        with pytest.raises(InputError, match="conv 'gcn' needs the degrees of all nodes"):
+            model.of_neighbourhood(*inputs, attr)
+        return
+    out = model.of_neighbourhood(*inputs, attr)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
+    whole = gradients(model, expected)
+    for name, gradient in gradients(model, out).items():
+        torch.testing.assert_close(gradient, whole[name], rtol=0, atol=1e-9, msg=name)
+
+
+@every_setting
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("at_a_time", [1, 17, 1000])
+def test_layer_by_layer_a_few_nodes_at_a_time(settings: dict[str, Any], sparse: bool, at_a_time: int) -> None:
+    model = network(**settings)
+    x, edge_index, edge_attr = graph(settings.get("edge_features", 0))
+    with torch.inference_mode():
+        out = layer_by_layer(model, x.to_sparse_csr() if sparse else x, edge_index, edge_attr, at_a_time)
+        torch.testing.assert_close(out, model(x, edge_index, edge_attr), rtol=0, atol=1e-10)
+
+
+def test_layer_by_layer_no_nodes_and_what_does_not_fit() -> None:
+    nothing = torch.empty(2, 0, dtype=torch.int64)
+    with torch.inference_mode():
+        assert layer_by_layer(network(), torch.empty(0, FEATURES).double(), nothing).shape == (0, CLASSES)
+    with pytest.raises(InputError, match="the node features have shape"):
+        layer_by_layer(network(), torch.empty(3, 2), nothing)
 
 
 @pytest.mark.parametrize("conv", ["gat", "gatv2", "transformer", "gcn", "mlp"])
@@ -158,7 +201,7 @@ def test_checkpointed_activations_change_nothing(settings: dict[str, Any], is_sp
     for checkpointed in (False, True):
         model = network(**settings, **dropout, checkpoint_activations=checkpointed).train()
         torch.manual_seed(3)
-        found = gradients(model, *inputs)
+        found = gradients(model, model(*inputs))
         results.append((found, dict(model.named_buffers()), torch.rand(1)))
     (kept, buffers, draw), (again, buffers_again, draw_again) = results
     assert kept.keys() == again.keys()

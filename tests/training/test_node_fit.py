@@ -26,6 +26,10 @@ NODES = 120
 TINY = NodeRecipe(hidden_channels=8, heads=2, max_epochs=6, patience=6, learning_rate=0.02, attention_dropout=0.2)
 
 
+# The whole graph, random parts of it, drawn neighbours.
+BATCHES: list[dict[str, int]] = [{}, {"batch_nodes": 30}, {"batch_nodes": 16, "neighbours": 3}]
+
+
 class Stopped(Exception):
     """Stands for whatever ends a run: a full disk, a power cut."""
 
@@ -83,10 +87,12 @@ def test_the_karate_club_is_learned_from_two_members_on_each_side(seed: int, tmp
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])
-@pytest.mark.parametrize("batch_nodes", [0, 30])
-def test_the_blocks_are_learned(metric: str, batch_nodes: int, blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
+@pytest.mark.parametrize("batches", BATCHES)
+def test_the_blocks_are_learned(
+    metric: str, batches: dict[str, int], blocks: Any, learn: Callable[..., TrainedNodes]
+) -> None:
     x, edge_index, y, split = blocks
-    trained = learn(with_settings(max_epochs=40, patience=40, metric=metric, batch_nodes=batch_nodes))
+    trained = learn(with_settings(max_epochs=40, patience=40, metric=metric, **batches))
     test = torch.from_numpy(split.test)
     assert (trained.network(x, edge_index).argmax(dim=1) == y)[test].float().mean() > 0.85
     assert trained.valid_score > 0.85
@@ -108,12 +114,12 @@ def test_the_kept_weights_are_those_of_the_best_epoch(
     assert trained.epochs == len(log) == max(best, log["valid_loss"].idxmin()) + 1 + 5
 
 
-@pytest.mark.parametrize("batch_nodes", [0, 30])
+@pytest.mark.parametrize("batches", BATCHES)
 def test_classes_of_nodes_that_are_not_for_training_change_nothing(
-    batch_nodes: int, blocks: Any, learn: Callable[..., TrainedNodes]
+    batches: dict[str, int], blocks: Any, learn: Callable[..., TrainedNodes]
 ) -> None:
     _, _, y, split = blocks
-    recipe = with_settings(batch_nodes=batch_nodes, max_epochs=3)
+    recipe = with_settings(max_epochs=3, **batches)
     first, other = y.clone(), y.clone()
     first[split.test], other[split.test] = -1, 1 - y[split.test]
     assert same_weights(learn(recipe, "first", y=first), learn(recipe, "other", y=other))
@@ -142,7 +148,15 @@ def stop_in(epoch: int, step: Callable[..., Any]) -> Callable[..., Any]:
     return stopping_step
 
 
-@pytest.mark.parametrize("changes", [{}, {"batch_nodes": 50, "norm": "batch"}, {"learning_rate": 0.3, "patience": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"batch_nodes": 50, "norm": "batch"},
+        {"batch_nodes": 16, "neighbours": 3},
+        {"learning_rate": 0.3, "patience": 2},
+    ],
+)
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     changes: dict[str, Any], learn: Callable[..., TrainedNodes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,18 +204,32 @@ def test_callbacks_see_the_scores_of_every_epoch(learn: Callable[..., TrainedNod
 def test_edge_features_are_learned(blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
     _, edge_index, _, _ = blocks
     edge_attr = torch.rand(edge_index.size(1), 3)
-    for batch_nodes in (0, 50):
-        recipe = with_settings(edge_features=3, batch_nodes=batch_nodes, max_epochs=2)
-        assert learn(recipe, f"run{batch_nodes}", edge_attr=edge_attr).epochs == 2
+    for number, batches in enumerate(BATCHES):
+        recipe = with_settings(edge_features=3, max_epochs=2, **batches)
+        assert learn(recipe, f"run{number}", edge_attr=edge_attr).epochs == 2
 
 
-def test_the_features_may_be_sparse_in_parts_too(blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
+@pytest.mark.parametrize("batches", BATCHES[1:])
+def test_the_features_may_be_sparse_in_batches_too(
+    batches: dict[str, int], blocks: Any, learn: Callable[..., TrainedNodes]
+) -> None:
     x = blocks[0].relu()
-    recipe = with_settings(batch_nodes=50, max_epochs=4)
+    recipe = with_settings(max_epochs=4, **batches)
     dense, sparse = learn(recipe, "dense", x=x), learn(recipe, "sparse", x=x.to_sparse_csr())
     ours, theirs = dense.network.state_dict(), sparse.network.state_dict()
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def test_all_neighbours_of_all_nodes_teach_what_the_whole_graph_does(learn: Callable[..., TrainedNodes]) -> None:
+    settings = {"max_epochs": 4, "dropout": 0.0, "attention_dropout": 0.0}
+    whole = learn(with_settings(**settings), "whole")
+    drawn = learn(with_settings(batch_nodes=NODES, neighbours=NODES, **settings), "drawn")
+    ours, theirs = drawn.network.state_dict(), whole.network.state_dict()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+    fewer = learn(with_settings(batch_nodes=NODES, neighbours=1, **settings), "fewer")
+    assert not torch.allclose(fewer.network.readout.weight, whole.network.readout.weight, rtol=1e-2, atol=1e-3)
 
 
 def test_a_training_that_diverges_is_one_sentence(
@@ -221,6 +249,7 @@ def test_what_does_not_fit_is_refused(blocks: Any, learn: Callable[..., TrainedN
     gaps[3, 3] = float("nan")
     one_class = Split(split.train, split.valid[y[split.valid] == 0], split.test)
     roc_auc = with_settings(metric="roc_auc")
+    lone = with_settings(norm="batch", batch_nodes=2, neighbours=3)
     cases: list[tuple[dict[str, Any], str]] = [
         ({"y": y[:-1]}, r"the classes must be int64, one for each of 120 nodes; found torch.int64 of shape \[119\]"),
         ({"y": y.float()}, "the classes must be int64"),
@@ -235,6 +264,7 @@ def test_what_does_not_fit_is_refused(blocks: Any, learn: Callable[..., TrainedN
         ({"recipe": roc_auc, "num_classes": 3}, "metric 'roc_auc' is of two classes and there are 3"),
         ({"recipe": roc_auc, "split": one_class}, "validation nodes are all of one class"),
         ({"recipe": with_settings(edge_features=2)}, "the edge features have shape None"),
+        ({"recipe": lone, "split": Split(split.train[:3], split.valid, split.test)}, "two nodes in each batch"),
     ]
     for number, (changes, reason) in enumerate(cases):
         with pytest.raises(InputError, match=reason) as caught:
@@ -253,3 +283,7 @@ def test_a_recipe_is_flat_yaml(tmp_path: Path) -> None:
         read_recipe(path, NodeRecipe)
     with pytest.raises(ValidationError, match="norm 'batch' needs batch_nodes of at least 2"):
         NodeRecipe(norm="batch", batch_nodes=1)
+    with pytest.raises(ValidationError, match="neighbours are drawn for batch_nodes at a time"):
+        NodeRecipe(neighbours=5)
+    with pytest.raises(ValidationError, match="neighbours are drawn for attention and conv is 'gcn'"):
+        NodeRecipe(neighbours=5, batch_nodes=100, conv="gcn")

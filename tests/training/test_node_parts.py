@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch_geometric.utils import subgraph
 
-from gatlib.training.node_parts import NodeParts, induced_subgraph, take_rows
+from gatlib.training.node_parts import NodeBatches, NodeParts, induced_subgraph
 
 
-def epoch(parts: NodeParts, number: int) -> list[list[int]]:
+def epoch(parts: NodeParts | NodeBatches, number: int) -> list[list[int]]:
     parts.set_epoch(number)
     return [part.tolist() for part in parts]
 
@@ -36,6 +36,16 @@ def test_the_whole_graph_keeps_its_order(batch_nodes: int) -> None:
     assert epoch(NodeParts(8, np.array([2]), batch_nodes, seed=0), 5) == [list(range(8))]
 
 
+def test_an_epoch_of_batches_visits_every_node_to_learn_from_once() -> None:
+    labelled = np.array([2, 3, 5, 7, 11, 13, 17])
+    batches = NodeBatches(labelled, 3, seed=1)
+    first = epoch(batches, 0)
+    assert sorted(node for batch in first for node in batch) == labelled.tolist()
+    assert [len(batch) for batch in first] == [3, 2, 2]
+    assert len(batches) == 3
+    assert first == epoch(batches, 0) != epoch(batches, 1)
+
+
 @pytest.mark.parametrize("size", [0, 1, 6, 15])
 def test_the_edges_among_some_nodes_are_those_of_pyg(size: int) -> None:
     generator = torch.Generator().manual_seed(size)
@@ -48,15 +58,3 @@ def test_the_edges_among_some_nodes_are_those_of_pyg(size: int) -> None:
     assert torch.equal(order.argsort()[edges], expected)
     assert torch.equal(kept, mask)
     assert torch.equal(nodes[edges], edge_index[:, kept])
-
-
-def test_rows_of_a_sparse_matrix() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(9, 5, generator=generator) * (torch.rand(9, 5, generator=generator) < 0.3)
-    x[4] = 0.0
-    for rows in ([8, 0, 4, 3], [4], [], list(range(9))):
-        chosen = torch.tensor(rows, dtype=torch.int64)
-        taken = take_rows(x.to_sparse_csr(), chosen)
-        assert taken.layout == torch.sparse_csr
-        assert torch.equal(taken.to_dense(), x[chosen])
-        assert torch.equal(take_rows(x, chosen), x[chosen])

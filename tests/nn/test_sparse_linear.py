@@ -1,0 +1,25 @@
+"""Rows of a sparse matrix of features."""
+
+import torch
+
+from gatlib.nn.sparse_linear import first_rows, take_rows
+
+
+def test_rows_of_a_sparse_matrix() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(9, 5, generator=generator) * (torch.rand(9, 5, generator=generator) < 0.3)
+    x[4] = 0.0
+    for rows in ([8, 0, 4, 3], [4], [], list(range(9))):
+        chosen = torch.tensor(rows, dtype=torch.int64)
+        taken = take_rows(x.to_sparse_csr(), chosen)
+        assert taken.layout == torch.sparse_csr
+        assert torch.equal(taken.to_dense(), x[chosen])
+        assert torch.equal(take_rows(x, chosen), x[chosen])
+
+
+def test_first_rows_of_a_sparse_matrix() -> None:
+    x = torch.randn(5, 4) * (torch.rand(5, 4) < 0.5)
+    for number in (0, 2, 5):
+        assert torch.equal(first_rows(x.to_sparse_csr(), number).to_dense(), x[:number])
+        assert torch.equal(first_rows(x, number), x[:number])
+    assert first_rows(x, None) is x
