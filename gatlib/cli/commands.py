@@ -238,7 +238,8 @@ def datasets_command(data_dir: Path | None) -> None:
         else:
             wanted, count, tasks = [card], card.num_rows, f"{len(card.tasks)} ({card.task_type})"
         found = [find_file(file, folder) for file in wanted]
-        where = ", ".join(str(path.relative_to(folder)) for path in found if path is not None)
+        files = [str(path.relative_to(folder)) for path in found if path is not None]
+        where = "".join(files[:1]) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         if None in found:
             can_be_had = all(file.urls for file, path in zip(wanted, found, strict=True) if path is None)
             where = "downloaded at first use" if can_be_had else "not there: see its card"
