@@ -1,7 +1,6 @@
 """Pictures of runs: curves of the test predictions, and the seeds of all models as dots."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from gatlib.data.cards import TaskType
 from gatlib.experiments.results import is_identity
 from gatlib.experiments.scores import predicted_tasks
+from gatlib.metrics import HIGHER_IS_BETTER
 
 _BINS = 10  # of a calibration curve
 _MOST_LABELS = 12  # tasks with a colour and a name of their own
@@ -42,27 +42,36 @@ def draw_curves(table: pd.DataFrame, tasks: list[str], picture: Path) -> None:
 
 
 def draw_seeds(results: pd.DataFrame, metric: str, title: str, picture: Path) -> None:
-    """A row of dots for each model and split, a dot for each seed, with their mean."""
+    """For each split a row of dots for each model, a dot for each seed, with their mean; the best on top."""
     test = results[(results["part"] == "test") & (results["metric"] == metric)].dropna(subset=["value"])
-    groups: list[tuple[Any, pd.DataFrame]] = [
-        (key, runs) for key, runs in test.groupby(["split", "model", "recipe"], sort=False)
-    ]
-    if not groups:
+    if test.empty:
         return
-    figure = Figure(figsize=(8, 1.1 + 0.42 * len(groups)), layout="constrained")
-    axes = figure.subplots()
-    for place, (_, runs) in enumerate(groups):
-        axes.plot(runs["value"], [place] * len(runs), "o", color="tab:blue", alpha=0.5, markersize=6)
-        axes.plot([runs["value"].mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
-    # What a baseline's settings are takes a line; the tables have it.
-    names = [
-        " · ".join([split, model, *([recipe] if is_identity(recipe) else [])]) for (split, model, recipe), _ in groups
-    ]
-    axes.set_yticks(range(len(groups)), names)
-    axes.invert_yaxis()
-    axes.set(xlabel=f"test {metric.replace('_', '-').upper()}; a dot for each seed, a line for the mean", title=title)
-    axes.grid(axis="x", alpha=0.3)
+    of_splits = [(str(split), _rows_of_dots(runs, metric)) for split, runs in test.groupby("split", sort=False)]
+    heights = [0.9 + 0.32 * len(rows) for _, rows in of_splits]
+    figure = Figure(figsize=(9, 0.4 + sum(heights)), layout="constrained")
+    all_axes = figure.subplots(len(of_splits), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (split, rows) in zip(all_axes, of_splits, strict=True):
+        for place, (_, values) in enumerate(rows):
+            axes.plot(values, [place] * len(values), "o", color="tab:blue", alpha=0.5, markersize=6)
+            axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.invert_yaxis()
+        axes.set_title(f"{split} split, test {metric.replace('_', '-').upper()}", fontsize="medium")
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(f"{title}. A dot for each seed, a line for the mean")
     figure.savefig(picture, dpi=120)
+
+
+def _rows_of_dots(runs: pd.DataFrame, metric: str) -> list[tuple[str, pd.Series]]:
+    """The name of each model on one split and the figures of its seeds, from the best to the worst."""
+    rows = []
+    for model, of_model in runs.groupby("model", sort=False):
+        recipes = of_model.groupby("recipe", sort=False)["value"]
+        for recipe, values in recipes:
+            # What a baseline's settings are takes a line; the tables have it.
+            tells = len(recipes) > 1 and is_identity(str(recipe))
+            rows.append((f"{model} · {recipe}" if tells else str(model), values))
+    return sorted(rows, key=lambda row: row[1].mean(), reverse=metric in HIGHER_IS_BETTER)
 
 
 def _draw_curves(figure: Figure, table: pd.DataFrame, tasks: list[str]) -> None:

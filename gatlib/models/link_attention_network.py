@@ -7,7 +7,7 @@ from gatlib.models.node_architecture import NodeArchitecture
 from gatlib.models.node_attention_network import NodeAttentionNetwork
 from gatlib.nn.readouts import EdgeReadout
 
-_BLOCK = 1 << 12  # pairs, whose vectors stay in the cache
+_BLOCK = 1 << 12  # pairs at once, which bounds the memory
 
 
 class LinkAttentionNetwork(nn.Module):
