@@ -106,11 +106,6 @@ def load_model(folder: Path) -> tuple[GraphAttentionNetwork, ModelDescription]:
     try:
         network.load_state_dict(safetensors.torch.load(weights))
     except (RuntimeError, safetensors.SafetensorError):
-        if description.architecture.side_features in ("descriptors", "both"):
-            raise InputError(
-                f"the weights {path} do not fit: RDKit's descriptors differ between its versions, and the model was "
-                f"trained with RDKit {description.versions.get('rdkit', 'of an unknown version')}"
-            ) from None
         raise InputError(
             f"the weights {path} do not fit the architecture in model.json: copy the folder again"
         ) from None

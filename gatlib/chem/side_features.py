@@ -2,24 +2,25 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 
+from gatlib.chem.descriptor_names import DESCRIPTOR_NAMES
 from gatlib.chem.fingerprints import NUM_BITS, RADIUS
 from gatlib.chem.graphs import InvalidMolecule, SideFeatures, parse
+from gatlib.errors import InputError
 
 #: Beyond it a descriptor is cut off: single molecules reach 1e40 (Ipc).
 LARGEST_DESCRIPTOR = 1e6
 
 
 def num_side_features(kind: SideFeatures) -> int:
-    """How many columns :func:`side_features` has; that of descriptors depends on the version of RDKit."""
+    """How many columns :func:`side_features` has."""
     bits = NUM_BITS if kind in ("morgan", "both") else 0
-    return bits + (len(descriptor_names()) if kind in ("descriptors", "both") else 0)
+    return bits + (len(DESCRIPTOR_NAMES) if kind in ("descriptors", "both") else 0)
 
 
 def side_features(smiles: Iterable[object], kind: SideFeatures) -> NDArray[np.float32]:
@@ -54,23 +55,24 @@ def morgan_counts(smiles: Sequence[object]) -> NDArray[np.uint16]:
 
 
 def rdkit_descriptors(smiles: Sequence[object]) -> NDArray[np.float32]:
-    """RDKit's 2D descriptors, ``[inputs, descriptors]``; NaN where RDKit has none, and where there is no molecule."""
-    from rdkit.Chem import Descriptors
+    """RDKit's 2D descriptors, ``[inputs, 217]``; NaN where RDKit has no value, and where there is no molecule.
 
-    names = descriptor_names()
-    values = np.full((len(smiles), len(names)), np.nan)
+    Raises:
+        InputError: this RDKit has no descriptor of one of :data:`DESCRIPTOR_NAMES`.
+    """
+    from rdkit.Chem import Descriptors  # importing them takes time, and few models want them
+
+    if missing := set(DESCRIPTOR_NAMES) - {name for name, _ in Descriptors.descList}:
+        raise InputError(
+            f"RDKit {rdBase.rdkitVersion} has no descriptor {min(missing)!r}: install another one, "
+            "such as the one in constraints.txt"
+        )
+    values = np.full((len(smiles), len(DESCRIPTOR_NAMES)), np.nan)
     for row, molecule in _parsed(smiles):
         with rdBase.BlockLogs():
             found = Descriptors.CalcMolDescriptors(molecule, missingVal=np.nan, silent=True)
-        values[row] = [found[name] for name in names]
+        values[row] = [found[name] for name in DESCRIPTOR_NAMES]
     return np.clip(values, -LARGEST_DESCRIPTOR, LARGEST_DESCRIPTOR).astype(np.float32)
-
-
-@cache
-def descriptor_names() -> list[str]:
-    from rdkit.Chem import Descriptors  # importing them takes time, and few models want them
-
-    return [name for name, _ in Descriptors.descList]
 
 
 def _parsed(smiles: Sequence[object]) -> Iterator[tuple[int, Chem.Mol]]:

@@ -21,7 +21,8 @@ from pydantic import Field
 
 from gatlib.checkpoint import ModelDescription, TrainingSummary, save_model
 from gatlib.chem import featurize
-from gatlib.chem.side_features import descriptor_names, morgan_counts, rdkit_descriptors
+from gatlib.chem.descriptor_names import DESCRIPTOR_NAMES
+from gatlib.chem.side_features import morgan_counts, rdkit_descriptors
 from gatlib.data.files import atomic_path
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
@@ -152,7 +153,7 @@ def pretraining_targets(
     """
     names, columns, scales = [], [], []
     groups = (
-        (descriptor_names(), descriptors),
+        (DESCRIPTOR_NAMES, descriptors),
         ([f"morgan_{bit}" for bit in range(substructures.shape[1])], substructures),
     )
     for group, (labels, values) in enumerate(groups):

@@ -2,17 +2,21 @@
 
 import numpy as np
 import pytest
+import rdkit
+from rdkit import Chem
+from rdkit.Chem import Descriptors
 
 from gatlib.chem import SideFeatures, featurize
+from gatlib.chem.descriptor_names import DESCRIPTOR_NAMES
 from gatlib.chem.fingerprints import morgan_fingerprints
 from gatlib.chem.side_features import (
     LARGEST_DESCRIPTOR,
-    descriptor_names,
     morgan_counts,
     num_side_features,
     rdkit_descriptors,
     side_features,
 )
+from gatlib.errors import InputError
 
 SMILES = ["CCO", "not one", "", None, "c1ccccc1C(=O)O", "[Na+].[Cl-]", "*"]
 INVALID = [1, 2, 3]
@@ -49,12 +53,22 @@ def test_substructures_by_hand() -> None:
 
 
 def test_descriptors_by_hand() -> None:
-    found = dict(zip(descriptor_names(), side_features(["CCO"], "descriptors")[0], strict=True))
+    found = dict(zip(DESCRIPTOR_NAMES, side_features(["CCO"], "descriptors")[0], strict=True))
     assert found["MolWt"] == pytest.approx(46.069)
     assert (found["HeavyAtomCount"], found["RingCount"], found["NumHDonors"]) == (3, 0, 1)
     assert np.nanmax(np.abs(rdkit_descriptors(["C" * 300]))) == LARGEST_DESCRIPTOR  # Ipc
     assert np.isnan(side_features(["*"], "descriptors")).any()  # partial charges of a wildcard
     assert np.isnan(rdkit_descriptors(["C1"])).all()
+
+
+def test_the_same_descriptors_whatever_else_rdkit_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rdkit_descriptors(SMILES[:1])
+    assert before.shape == (1, len(DESCRIPTOR_NAMES)) == (1, 217)
+    monkeypatch.setattr(Descriptors, "descList", [("New", Chem.GetFormalCharge), *Descriptors.descList])
+    np.testing.assert_array_equal(rdkit_descriptors(SMILES[:1]), before)
+    monkeypatch.setattr(Descriptors, "descList", Descriptors.descList[2:])
+    with pytest.raises(InputError, match=rf"RDKit {rdkit.__version__} has no descriptor 'MaxAbsEStateIndex': install"):
+        rdkit_descriptors(SMILES[:1])
 
 
 def test_featurize_has_them_beside_the_graphs() -> None:

@@ -8,7 +8,8 @@ import torch
 
 from gatlib.checkpoint import load_model, read_description
 from gatlib.chem import feature_dims
-from gatlib.chem.side_features import descriptor_names, morgan_counts, rdkit_descriptors
+from gatlib.chem.descriptor_names import DESCRIPTOR_NAMES
+from gatlib.chem.side_features import morgan_counts, rdkit_descriptors
 from gatlib.errors import InputError
 from gatlib.models import GraphAttentionNetwork
 from gatlib.training import pretrain as pretrain_module
@@ -38,7 +39,7 @@ def test_descriptors_are_ranked_and_substructures_are_as_they_are() -> None:
     targets = pretraining_targets(descriptors, counts, 0.0)
     assert len(set(targets.names)) == len(targets.names) == targets.values.shape[1]
     weight = targets.values[:, targets.names.index("MolWt")]
-    assert np.array_equal(np.argsort(weight), np.argsort(descriptors[:, descriptor_names().index("MolWt")]))
+    assert np.array_equal(np.argsort(weight), np.argsort(descriptors[:, DESCRIPTOR_NAMES.index("MolWt")]))
     # The middles of six equal shares of the standard normal distribution.
     assert np.allclose(sorted(weight), [-1.3830, -0.6745, -0.2104, 0.2104, 0.6745, 1.3830], atol=1e-4)
     bit = next(name for name in targets.names if name.startswith("morgan_"))
@@ -46,12 +47,12 @@ def test_descriptors_are_ranked_and_substructures_are_as_they_are() -> None:
 
 
 def test_equal_columns_and_rare_ones_are_no_targets() -> None:
-    descriptors = np.zeros((10, len(descriptor_names())), dtype=np.float32)
+    descriptors = np.zeros((10, len(DESCRIPTOR_NAMES)), dtype=np.float32)
     descriptors[0, 0], descriptors[:5, 1], descriptors[:, 2] = 1.0, 1.0, np.nan
     substructures = np.zeros((10, 4), dtype=np.float32)
     substructures[:3, 2] = 1.0
-    assert pretraining_targets(descriptors, substructures, 0.2).names == [descriptor_names()[1], "morgan_2"]
-    assert pretraining_targets(descriptors, substructures, 0.1).names[0] == descriptor_names()[0]
+    assert pretraining_targets(descriptors, substructures, 0.2).names == [DESCRIPTOR_NAMES[1], "morgan_2"]
+    assert pretraining_targets(descriptors, substructures, 0.1).names[0] == DESCRIPTOR_NAMES[0]
     with pytest.raises(InputError, match="nothing to learn"):
         pretraining_targets(descriptors[5:], substructures[5:], 0.2)
 
