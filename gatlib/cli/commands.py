@@ -274,13 +274,13 @@ def experiment_command(
 
 
 def experiment_bundle_command(
-    root: Path, name: str, folder: Path, seeds: int, runs_dir: Path, data_dir: Path | None
+    root: Path, name: str, model: str, folder: Path, seeds: int, runs_dir: Path, data_dir: Path | None
 ) -> None:
-    """``gatlib experiment bundle``: a model of the recipe that has learned from all molecules."""
+    """``gatlib experiment bundle``: a network that has learned from all molecules."""
     from gatlib.experiments.bundle import bundle
     from gatlib.experiments.experiment import load_experiment
 
-    description = bundle(load_experiment(root, name), range(seeds), runs_dir, data_dir, folder)
+    description = bundle(load_experiment(root, name), model, range(seeds), runs_dir, data_dir, folder)
     _say(f"{description.training.molecules['train']:,} molecules; model in {folder}")
 
 

@@ -50,15 +50,18 @@ def run(
 def bundle(
     name: Annotated[str, typer.Argument(help="Name of an experiment.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the new model.")],
+    model: Annotated[
+        str, typer.Option(help="recipe; recipe with gat, gatv2, transformer, gps, morgan, descriptors or both.")
+    ] = "recipe",
     seeds: Annotated[int, typer.Option(help="How many seeds' figures are the card's.", min=1)] = 5,
     runs_dir: Annotated[Path, typer.Option(help="Folder of the trained models.")] = Path("runs"),
     folder: Folder = EXPERIMENTS,
     data_dir: DataDir = None,
 ) -> None:
-    """Train the recipe on all molecules, none held out; the figures of its card are those of its seeds."""
+    """Train a network on all molecules, none held out; the figures of its card are those of its seeds."""
     from gatlib.cli.commands import experiment_bundle_command
 
-    experiment_bundle_command(folder, name, output, seeds, runs_dir, data_dir)
+    experiment_bundle_command(folder, name, model, output, seeds, runs_dir, data_dir)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from gatlib.data.cards import load_card
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.experiments.experiment import RECIPE, Experiment
-from gatlib.experiments.molecule_runs import recipe_of, run_of
+from gatlib.experiments.molecule_runs import NETWORKS, recipe_of, run_of
 from gatlib.experiments.run import run_folder
 from gatlib.training.fit import save_trained, target_scale, train_network
 from gatlib.training.run_folder import STATE, check_output_folder
@@ -19,32 +19,35 @@ from gatlib.training.train import read_dataset
 
 
 def bundle(
-    experiment: Experiment, seeds: Sequence[int], runs_dir: Path, data_dir: Path | None, folder: Path
+    experiment: Experiment, model: str, seeds: Sequence[int], runs_dir: Path, data_dir: Path | None, folder: Path
 ) -> ModelDescription:
-    """Train the recipe on all molecules for all its epochs, and write the model folder.
+    """Train a network on all molecules for all its epochs, and write the model folder.
 
     Nothing is held out, so nothing of it can be measured: the figures are the means of those of the recipe's seeds,
     whose networks have learned from train alone.
 
     Args:
         experiment: whose recipe.
+        model: the recipe, or what is changed of it; see :data:`gatlib.experiments.molecule_runs.NETWORKS`.
         seeds: that were run; the first is that of the new network.
         runs_dir: where they were run.
         data_dir: folder of the data files.
         folder: of the new model.
 
     Raises:
-        InputError: a seed is not there; the folder cannot take the model; the data set is missing.
+        InputError: the model is no network; a seed is not there; the folder cannot take the model; there is no data
+            set.
     """
     load_card(experiment.dataset)  # refuses networks
-    recipe = recipe_of(experiment, RECIPE, None, seeds[0])
-    members = [
-        run_folder(runs_dir, experiment, run_of(RECIPE, recipe_of(experiment, RECIPE, None, seed))) for seed in seeds
-    ]
+    if model not in (RECIPE, *NETWORKS):
+        raise InputError(f"{model!r} is no network that can be bundled; there are: {', '.join((RECIPE, *NETWORKS))}")
+    recipe = recipe_of(experiment, model, None, seeds[0])
+    runs = [run_of(model, recipe_of(experiment, model, None, seed)) for seed in seeds]
+    members = [run_folder(runs_dir, experiment, run) for run in runs]
     if missing := [member for member in members if not (member / "model.json").exists()]:
         raise InputError(
             f"there is no trained model in {missing[0]}: "
-            f"run 'gatlib experiment run {experiment.name} --model recipe' first"
+            f"run 'gatlib experiment run {experiment.name} --model {model}' first"
         )
     metrics = _means([read_description(member).metrics for member in members])
     check_output_folder(folder)

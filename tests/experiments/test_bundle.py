@@ -29,7 +29,7 @@ def test_it_learns_from_all_and_states_the_figures_of_the_seeds(
 ) -> None:
     runs, folder = tmp_path / "runs", tmp_path / "model"
     run_experiment(experiment, ["recipe"], range(2), None, runs, None, lambda line: None)
-    description = bundle(experiment, range(2), runs, None, folder)
+    description = bundle(experiment, "recipe", range(2), runs, None, folder)
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "README.md"}
     assert description.training.molecules == {"train": 63, "valid": 0, "test": 0}
     assert description.training.rejected == 2
@@ -48,5 +48,10 @@ def test_without_its_runs_there_are_no_figures(
     experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="run 'gatlib experiment run little --model recipe' first"):
-        bundle(experiment, range(2), tmp_path / "runs", None, tmp_path / "model")
+        bundle(experiment, "recipe", range(2), tmp_path / "runs", None, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_only_networks_are_bundled(experiment: Experiment, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'rf' is no network that can be bundled; there are: recipe, gat, "):
+        bundle(experiment, "rf", range(2), tmp_path / "runs", None, tmp_path / "model")
