@@ -19,6 +19,7 @@ from gatlib.training.node_module import node_module
 from gatlib.training.node_parts import node_batches
 from gatlib.training.node_processes import check_alone, fit_in_processes
 from gatlib.training.node_recipe import NodeRecipe
+from gatlib.training.step_memory import check_step_fits
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def check_nodes(
     _check_metric(y[valid], recipe, num_classes)
     _check_batches(x.size(0), train, recipe)
     check_alone()
+    check_step_fits(recipe, x.size(0), edge_index.size(1), 0 if x.layout == torch.sparse_csr else x.size(1))
     return train, valid
 
 
