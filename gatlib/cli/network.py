@@ -59,6 +59,12 @@ def train(
     directed: Annotated[bool, typer.Option("--directed", help="The edges of --edges lead one way.")] = False,
     seed: Annotated[int | None, typer.Option(help="Of weights, dropout and random split. Default: 0.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            help="GPUs, or processes on a CPU, that train together; needs batch_nodes in --recipe. Default: 1."
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="YAML", help="All other settings, and the data set unless one is given.")
     ] = None,
@@ -72,11 +78,12 @@ def train(
     from gatlib.network.sources import NetworkSource
 
     source = NetworkSource(example, graph, edges, features, id_column, data_dir)
+    changes: dict[str, object] = {"seed": seed, "max_epochs": max_epochs, "devices": devices}
     if task is NetworkTask.link:
         about_labels = {"--labels": labels, "--target": target, "--split": split}
-        train_link_command(source, about_labels, directed, recipe, {"seed": seed, "max_epochs": max_epochs}, output)
+        train_link_command(source, about_labels, directed, recipe, changes, output)
         return
-    changes = {"split": split, "seed": seed, "max_epochs": max_epochs}
+    changes["split"] = split
     train_network_command(source, labels, target, directed, recipe, changes, output)
 
 

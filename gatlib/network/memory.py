@@ -10,6 +10,7 @@ from gatlib.errors import InputError
 BYTES_PER_EDGE = 180
 #: Bytes that networkx takes for each byte of a file.
 NETWORKX_FACTOR = 15
+_CGROUP = Path("/sys/fs/cgroup")
 _SAMPLE = 1 << 16
 # gzip tells its unpacked size modulo 4 GiB only, and a cut file tells nonsense; text shrinks to about a quarter.
 _LARGE_PACKED = 1 << 30
@@ -18,7 +19,23 @@ _HIGHEST_RATIO = 20
 
 
 def free_memory() -> int:
-    """Bytes that a process can still take without swapping, as far as the system says."""
+    """Bytes that a process can still take without swapping, as far as the system and the container say."""
+    return min(_free_of_system(), _free_of_container())
+
+
+def _free_of_container() -> int:
+    """What its control group leaves (Linux, version 2), not counting files in memory that nobody has used lately."""
+    try:
+        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
+        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        statistics = (_CGROUP / "memory.stat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):  # no such group, or one without a limit, which says "max"
+        return 1 << 62
+    unused_files = int(dict(zip(statistics[::2], statistics[1::2], strict=True)).get("inactive_file", 0))
+    return max(0, limit - used + unused_files)
+
+
+def _free_of_system() -> int:
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         for line in meminfo.read_text(encoding="ascii").splitlines():

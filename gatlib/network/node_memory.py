@@ -23,7 +23,7 @@ def over_whole_graph(network: nn.Module, x: Tensor, edge_index: Tensor, edge_att
     """
     if isinstance(network, NodeAttentionNetwork):
         needed = forward_bytes(network.settings, x.size(0), edge_index.size(1))
-        if needed > _free_memory(x.device) / 2:
+        if needed > free_memory_on(x.device.type) / 2:
             return layer_by_layer(network, x, edge_index, edge_attr)
     return network(x, edge_index, edge_attr)
 
@@ -32,13 +32,15 @@ def forward_bytes(settings: NodeArchitecture, num_nodes: int, num_edges: int) ->
     """What the layers take at most in one pass without gradients over the whole graph, beside the graph."""
     vectors = 6 + 2 * settings.feed_forward + 5 * settings.global_attention
     vectors += settings.num_layers * settings.jumping_knowledge
-    return num_nodes * vectors * 4 * settings.hidden_channels + num_edges * _bytes_per_edge(settings)
+    return num_nodes * vectors * 4 * settings.hidden_channels + num_edges * bytes_per_edge(settings)
 
 
-def _bytes_per_edge(settings: NodeArchitecture) -> int:
+def bytes_per_edge(settings: NodeArchitecture) -> int:
+    """What a layer takes for each edge, beside the edge."""
     # PyG's convolution makes messages.
     return _BYTES_PER_EDGE + (8 * settings.hidden_channels if settings.conv == "gcn" else 0)
 
 
-def _free_memory(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.free_memory()
+def free_memory_on(device: str) -> int:
+    """Bytes that are free where a network runs, ``cpu`` or ``cuda``."""
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else memory.free_memory()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import lightning
 import pandas as pd
+from lightning.pytorch.utilities import rank_zero_only
 
 
 class EpochLog(lightning.Callback):
@@ -18,6 +19,7 @@ class EpochLog(lightning.Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @rank_zero_only
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         if trainer.current_epoch == 0:
             self.path.unlink(missing_ok=True)
@@ -26,6 +28,7 @@ class EpochLog(lightning.Callback):
             kept = [row for row in rows if int(row.split(",")[0]) < trainer.current_epoch]
             self.path.write_text("".join([header, *kept]), encoding="utf-8")
 
+    @rank_zero_only
     def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         learning_rate = trainer.optimizers[0].param_groups[0]["lr"]

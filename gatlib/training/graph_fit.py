@@ -12,8 +12,9 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, distributed, nn
 
 from gatlib.errors import InputError
 from gatlib.models import NodeArchitecture
@@ -48,16 +49,34 @@ def fit_graph(module: GraphTrainingModule, folder: Path, callbacks: Sequence[lig
     Raises:
         InputError: the training diverged.
     """
+    started = time.perf_counter()
+    best, epochs = run_epochs(module, folder, callbacks)
+    return take_best(module.network, best, epochs, time.perf_counter() - started)
+
+
+def run_epochs(
+    module: GraphTrainingModule,
+    folder: Path,
+    callbacks: Sequence[lightning.Callback],
+    strategy: DDPStrategy | None = None,
+) -> tuple[BestEpoch, int]:
+    """Train from where a run stopped, or from the beginning; the best epoch and the number of epochs.
+
+    Args:
+        module, folder, callbacks: as :func:`fit_graph` takes them.
+        strategy: how this process works together with others; None where it is alone.
+    """
     state = folder / STATE
     state.mkdir(parents=True, exist_ok=True)
     unfinished = state / "last.ckpt"
     best = BestEpoch(unfinished, module.recipe.patience)
-    started = time.perf_counter()
     with quiet_lightning():
         trainer = lightning.Trainer(
             max_epochs=module.recipe.max_epochs,
             # The state of the run is saved last, when the others have done their part.
             callbacks=[EpochLog(folder / "training_log.csv"), *callbacks, best],
+            devices=distributed.get_world_size() if strategy else 1,
+            strategy=strategy or "auto",
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=any(isinstance(callback, RichProgressBar) for callback in callbacks),
@@ -69,13 +88,21 @@ def fit_graph(module: GraphTrainingModule, folder: Path, callbacks: Sequence[lig
             trainer.fit(module, ckpt_path=str(unfinished) if unfinished.exists() else None, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl+C
             raise KeyboardInterrupt from None
-    seconds = time.perf_counter() - started
+    return best, trainer.current_epoch
+
+
+def take_best(network: nn.Module, best: BestEpoch, epochs: int, seconds: float) -> FittedGraph:
+    """Give a network the weights of the best epoch, or say that there is none.
+
+    Raises:
+        InputError: the training diverged.
+    """
     if best.best is None:
-        shutil.rmtree(state)
+        shutil.rmtree(best.path.parent)
         raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
-    module.network.load_state_dict(best.weights)
-    module.network.cpu().eval()
-    return FittedGraph(best.best[0], trainer.current_epoch, seconds)
+    network.load_state_dict(best.weights)
+    network.cpu().eval()
+    return FittedGraph(best.best[0], epochs, seconds)
 
 
 def check_finite(x: Tensor, edge_attr: Tensor | None) -> None:

@@ -35,17 +35,18 @@ class GraphTrainingModule(lightning.LightningModule):
         """``valid_loss`` and the monitored score; the network is in evaluation mode."""
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        # Dropout depends on the seed and the step alone, so that a resumed run draws the same.
-        torch.manual_seed(1_000_003 * self.recipe.seed + self.global_step)
+        # Dropout depends on the seed, the step and the process alone, so that a resumed run draws the same.
+        torch.manual_seed((self.global_rank << 54) + 1_000_003 * self.recipe.seed + self.global_step)
 
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
         # Lightning's validation loop and its `log` would take longer than the epoch of a small graph leaves them.
         if self.trainer.is_last_batch:
-            train_loss = torch.stack(self.losses).mean()
+            processes = self.trainer.strategy
+            train_loss = processes.reduce(torch.stack(self.losses).mean(), reduce_op="mean")
             self.losses.clear()
             self.network.eval()
             with torch.inference_mode():
-                found = self.validate()
+                found = processes.broadcast(self.validate() if self.trainer.is_global_zero else {})
             self.network.train()
             values = {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
             self.trainer.callback_metrics.update({"train_loss": train_loss, **values})
@@ -99,7 +100,8 @@ class BestEpoch(lightning.Callback):
         self.lowest_loss = min(self.lowest_loss, loss)  # stays where the loss is NaN
         if self.waited >= self.patience:
             trainer.should_stop = True
-        if time.monotonic() - self._saved_at >= SECONDS_BETWEEN_SAVES:
+        # All processes save, or none.
+        if trainer.strategy.broadcast(time.monotonic() - self._saved_at >= SECONDS_BETWEEN_SAVES):
             self._save(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -14,8 +15,11 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.models import NodeAttentionNetwork
 from gatlib.training.graph_fit import check_finite, fit_graph
-from gatlib.training.node_module import NodeTrainingModule
+from gatlib.training.node_module import node_module
+from gatlib.training.node_parts import node_batches
+from gatlib.training.node_processes import check_alone, fit_in_processes
 from gatlib.training.node_recipe import NodeRecipe
+from gatlib.training.step_memory import check_step_fits
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,23 @@ def train_nodes(
             by; the training diverged.
     """
     train, valid = check_nodes(x, edge_index, y, split, recipe, num_classes, edge_attr)
-    if make_network and recipe.neighbours:
-        raise InputError("neighbours are drawn for the network of a recipe and no other: leave the key out")
-    torch.manual_seed(recipe.seed)
-    network = make_network() if make_network else NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
-    module = NodeTrainingModule(network, recipe, x, edge_index, y, edge_attr, train, valid)
-    fitted = fit_graph(module, folder, callbacks)
+    if make_network and (recipe.neighbours or recipe.devices > 1):
+        raise InputError("neighbours and devices are for the network of a recipe and no other: leave these keys out")
+    tensors: dict[str, Any] = {
+        "x": x,
+        "edge_index": edge_index,
+        "y": y,
+        "edge_attr": edge_attr,
+        "train": train,
+        "valid": valid,
+    }
+    network: nn.Module
+    if recipe.devices > 1:
+        network = NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
+        fitted = fit_in_processes(network, tensors, recipe, folder, callbacks)
+    else:
+        module = node_module(recipe, num_classes, **tensors, make_network=make_network)
+        network, fitted = module.network, fit_graph(module, folder, callbacks)
     return TrainedNodes(network, fitted.valid_score, fitted.epochs, fitted.seconds)
 
 
@@ -91,7 +106,9 @@ def check_nodes(
     _check_graph(x, edge_index, y, num_classes, edge_attr)
     train, valid = _known(y, split, "train"), _known(y, split, "valid")
     _check_metric(y[valid], recipe, num_classes)
-    _check_batches(len(train), recipe)
+    _check_batches(x.size(0), train, recipe)
+    check_alone()
+    check_step_fits(recipe, x.size(0), edge_index.size(1), 0 if x.layout == torch.sparse_csr else x.size(1))
     return train, valid
 
 
@@ -136,8 +153,14 @@ def _check_metric(valid_y: Tensor, recipe: NodeRecipe, num_classes: int) -> None
         raise InputError(f"the {len(valid_y)} validation nodes are all of one class: split in another way")
 
 
-def _check_batches(num_train: int, recipe: NodeRecipe) -> None:
-    if recipe.norm == "batch" and recipe.neighbours and num_train // -(-num_train // recipe.batch_nodes) < 2:
+def _check_batches(num_nodes: int, train: Tensor, recipe: NodeRecipe) -> None:
+    num_train, num_batches = len(train), len(node_batches(num_nodes, train.numpy(), recipe))
+    if num_batches < recipe.devices:
+        raise InputError(
+            f"there are {num_batches} batches of {recipe.batch_nodes} nodes for {recipe.devices} devices: "
+            "set batch_nodes or devices to less"
+        )
+    if recipe.norm == "batch" and recipe.neighbours and num_train // num_batches < 2:
         raise InputError(
             f"norm 'batch' needs two nodes in each batch and there are {num_train} to learn from in batches of "
             f"{recipe.batch_nodes}: set batch_nodes to more, or norm to layer"

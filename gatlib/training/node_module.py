@@ -1,5 +1,7 @@
 """The Lightning side of learning the classes of nodes: the loss and the validation score."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,8 +14,25 @@ from gatlib.network.node_memory import over_whole_graph
 from gatlib.nn.neighbours import NeighbourSampler
 from gatlib.nn.sparse_linear import take_rows
 from gatlib.training.graph_module import GraphTrainingModule
-from gatlib.training.node_parts import NodeBatches, NodeParts, induced_subgraph
+from gatlib.training.node_parts import Share, induced_subgraph, node_batches
 from gatlib.training.node_recipe import NodeRecipe
+
+
+def node_module(
+    recipe: NodeRecipe,
+    num_classes: int,
+    x: Tensor,
+    edge_index: Tensor,
+    y: Tensor,
+    edge_attr: Tensor | None,
+    train: Tensor,
+    valid: Tensor,
+    make_network: Callable[[], nn.Module] | None = None,
+) -> "NodeTrainingModule":
+    """The network of a recipe, or another one, before its first step."""
+    torch.manual_seed(recipe.seed)
+    network = make_network() if make_network else NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
+    return NodeTrainingModule(network, recipe, x, edge_index, y, edge_attr, train, valid)
 
 
 class NodeTrainingModule(GraphTrainingModule):
@@ -62,12 +81,8 @@ class NodeTrainingModule(GraphTrainingModule):
     def train_dataloader(self) -> DataLoader[Tensor]:
         num_nodes, recipe = self.x.size(0), self.recipe
         train = self.train_nodes.cpu().numpy()
-        batches: NodeParts | NodeBatches
-        if self.neighbours is not None:
-            batches = NodeBatches(train, recipe.batch_nodes, recipe.seed)
-        else:
-            batches = NodeParts(num_nodes, train, recipe.batch_nodes, recipe.seed)
-        return DataLoader(torch.arange(num_nodes), sampler=batches, batch_size=None)  # type: ignore[arg-type]
+        share = Share(node_batches(num_nodes, train, recipe), self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(torch.arange(num_nodes), sampler=share, batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, nodes: Tensor, _: int) -> Tensor:
         logits, y = self._of_part(nodes) if self.neighbours is None else self._of_neighbourhood(self.neighbours, nodes)
@@ -89,7 +104,7 @@ class NodeTrainingModule(GraphTrainingModule):
     def _of_neighbourhood(self, sampler: NeighbourSampler, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and classes of the nodes, from neighbours that are drawn."""
         assert isinstance(self.network, NodeAttentionNetwork)
-        random = np.random.default_rng([self.recipe.seed, self.global_step])
+        random = np.random.default_rng([self.recipe.seed, self.global_step, self.global_rank])
         around = sampler.sample(nodes.cpu().numpy(), self.recipe.num_layers, self.recipe.neighbours, random)
         around = around.to(self.x.device)
         edge_attr = None if self.edge_attr is None else self.edge_attr[around.edges]

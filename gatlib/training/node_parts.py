@@ -1,12 +1,15 @@
 """What a step of training on a big graph sees: random nodes and the edges among them, or some nodes to learn from."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
+
+from gatlib.training.node_recipe import NodeRecipe
 
 
 class NodeParts(Sampler[NDArray[np.int64]]):
@@ -70,6 +73,35 @@ class NodeBatches(Sampler[NDArray[np.int64]]):
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         random = np.random.default_rng([self.seed, self.epoch])
         yield from np.array_split(random.permutation(self.labelled), self.num_batches)
+
+
+def node_batches(num_nodes: int, labelled: NDArray[np.int64], recipe: NodeRecipe) -> NodeParts | NodeBatches:
+    """The batches that a recipe asks for."""
+    if recipe.neighbours:
+        return NodeBatches(labelled, recipe.batch_nodes, recipe.seed)
+    return NodeParts(num_nodes, labelled, recipe.batch_nodes, recipe.seed)
+
+
+class Share(Sampler[NDArray[np.int64]]):
+    """The batches of one of several processes, all of which have equally many; what is left over waits for its turn.
+
+    Args:
+        batches: of all processes.
+        rank: of this one.
+        processes: how many there are.
+    """
+
+    def __init__(self, batches: NodeParts | NodeBatches, rank: int, processes: int) -> None:
+        self.batches, self.rank, self.processes = batches, rank, processes
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches) // self.processes
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        yield from islice(self.batches, self.rank, len(self) * self.processes, self.processes)
 
 
 def induced_subgraph(nodes: Tensor, edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,9 @@ class NodeRecipe(NodeArchitecture):
     neighbours: int = Field(
         0, ge=0, description="drawn for each node and layer, for batch_nodes of the nodes to learn from; 0: not drawn"
     )
+    devices: int = Field(
+        1, ge=1, description="GPUs, or processes on a CPU, that train together, each on batches of its own"
+    )
 
     @model_validator(mode="after")
     def _batches_can_be_made(self) -> "NodeRecipe":
@@ -43,6 +46,8 @@ class NodeRecipe(NodeArchitecture):
             raise ValueError("neighbours are drawn for batch_nodes at a time: set it too, to 1024 for instance")
         if self.neighbours and self.conv in ("gcn", "mlp"):
             raise ValueError(f"neighbours are drawn for attention and conv is {self.conv!r}: leave the key out")
+        if self.devices > 1 and not self.batch_nodes:
+            raise ValueError("the whole graph is learned by one process: with devices set batch_nodes too")
         return self
 
     def architecture(self) -> NodeArchitecture:

@@ -142,8 +142,17 @@ def test_a_packed_list_that_turns_out_too_long_is_refused(tmp_path: Path, monkey
         read_edges(path)
 
 
-def test_free_memory_is_a_number_of_bytes() -> None:
+def test_free_memory_is_a_number_of_bytes_and_no_more_than_a_container_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert memory.free_memory() > 1 << 20
+    (tmp_path / "memory.current").write_text("3000000\n")
+    (tmp_path / "memory.stat").write_text("anon 2000000\nfile 1000000\ninactive_file 400000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_memory() > 1 << 20
+    (tmp_path / "memory.max").write_text("3500000\n")
+    assert memory.free_memory() == 900_000
 
 
 def test_the_unpacked_size_of_a_packed_file(tmp_path: Path) -> None:

@@ -232,6 +232,28 @@ def test_all_neighbours_of_all_nodes_teach_what_the_whole_graph_does(learn: Call
     assert not torch.allclose(fewer.network.readout.weight, whole.network.readout.weight, rtol=1e-2, atol=1e-3)
 
 
+def test_two_processes_with_half_of_a_batch_each_learn_what_one_does_with_all(
+    blocks: Any, learn: Callable[..., TrainedNodes], tmp_path: Path
+) -> None:
+    x = blocks[0].relu().to_sparse_csr()
+    settings = {"max_epochs": 3, "dropout": 0.0, "attention_dropout": 0.0, "neighbours": NODES}
+    one = learn(with_settings(batch_nodes=40, **settings), "one", x=x)
+    two = learn(with_settings(batch_nodes=20, devices=2, **settings), "two", x=x)
+    ours, theirs = two.network.state_dict(), one.network.state_dict()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+    logs = [pd.read_csv(tmp_path / folder / "training_log.csv") for folder in ("one", "two")]
+    pd.testing.assert_frame_equal(*logs, rtol=1e-3)
+    assert (one.epochs, one.valid_score) == (two.epochs, two.valid_score)
+    assert not two.network.training
+
+
+def test_torchrun_around_gatlib_is_refused(learn: Callable[..., TrainedNodes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with pytest.raises(InputError, match="start it once, without torchrun"):
+        learn()
+
+
 def test_a_training_that_diverges_is_one_sentence(
     learn: Callable[..., TrainedNodes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +286,7 @@ def test_what_does_not_fit_is_refused(blocks: Any, learn: Callable[..., TrainedN
         ({"recipe": roc_auc, "num_classes": 3}, "metric 'roc_auc' is of two classes and there are 3"),
         ({"recipe": roc_auc, "split": one_class}, "validation nodes are all of one class"),
         ({"recipe": with_settings(edge_features=2)}, "the edge features have shape None"),
+        ({"recipe": with_settings(batch_nodes=60, devices=3)}, "there are 2 batches of 60 nodes for 3 devices"),
         ({"recipe": lone, "split": Split(split.train[:3], split.valid, split.test)}, "two nodes in each batch"),
     ]
     for number, (changes, reason) in enumerate(cases):
@@ -283,6 +306,8 @@ def test_a_recipe_is_flat_yaml(tmp_path: Path) -> None:
         read_recipe(path, NodeRecipe)
     with pytest.raises(ValidationError, match="norm 'batch' needs batch_nodes of at least 2"):
         NodeRecipe(norm="batch", batch_nodes=1)
+    with pytest.raises(ValidationError, match="the whole graph is learned by one process"):
+        NodeRecipe(devices=2)
     with pytest.raises(ValidationError, match="neighbours are drawn for batch_nodes at a time"):
         NodeRecipe(neighbours=5)
     with pytest.raises(ValidationError, match="neighbours are drawn for attention and conv is 'gcn'"):

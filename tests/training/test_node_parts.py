@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch_geometric.utils import subgraph
 
-from gatlib.training.node_parts import NodeBatches, NodeParts, induced_subgraph
+from gatlib.training.node_parts import NodeBatches, NodeParts, Share, induced_subgraph
 
 
-def epoch(parts: NodeParts | NodeBatches, number: int) -> list[list[int]]:
+def epoch(parts: NodeParts | NodeBatches | Share, number: int) -> list[list[int]]:
     parts.set_epoch(number)
     return [part.tolist() for part in parts]
 
@@ -44,6 +44,13 @@ def test_an_epoch_of_batches_visits_every_node_to_learn_from_once() -> None:
     assert [len(batch) for batch in first] == [3, 2, 2]
     assert len(batches) == 3
     assert first == epoch(batches, 0) != epoch(batches, 1)
+
+
+def test_processes_share_the_batches_of_an_epoch() -> None:
+    batches = NodeBatches(np.arange(22), 5, seed=0)
+    shares = [epoch(Share(batches, rank, 2), 3) for rank in range(2)]
+    assert [len(share) for share in shares] == [2, 2] == [len(Share(batches, rank, 2)) for rank in range(2)]
+    assert [*shares[0], *shares[1]] == [epoch(batches, 3)[place] for place in (0, 2, 1, 3)]
 
 
 @pytest.mark.parametrize("size", [0, 1, 6, 15])
