@@ -28,9 +28,9 @@ def run(
         list[str] | None,
         typer.Option(
             help="Of molecules: recipe; recipe with gat, gatv2, transformer or gps blocks; recipe with morgan, "
-            "descriptors or both beside the graph; rf, gb, chemprop; ensemble of what ran, chosen on valid. Default: "
-            "recipe, rf. Of networks: recipe; mlp; gcn and gat of PyG; lr, gb, lp. Default: recipe, lr. Repeat for "
-            "several.",
+            "descriptors or both beside the graph; rf, forest, gb, chemprop; ensemble of what ran, chosen on valid. "
+            "Default: recipe, rf. Of networks: recipe; mlp; gcn and gat of PyG; lr, gb, lp. Default: recipe, lr. "
+            "Repeat for several.",
             show_default=False,
         ),
     ] = None,

@@ -14,7 +14,9 @@ from gatlib.errors import InputError
 from gatlib.experiments.baselines import (
     BOOSTING,
     FOREST,
+    LARGE_FOREST,
     gradient_boosting_predictions,
+    large_forest_predictions,
     random_forest_predictions,
 )
 from gatlib.experiments.chemprop import chemprop_predictions, chemprop_settings
@@ -38,10 +40,15 @@ NETWORKS: dict[str, dict[str, object]] = {
     "descriptors": {"side_features": "descriptors"},
     "both": {"side_features": "both"},
 }
-BASELINES = ("rf", "gb", "chemprop")
+BASELINES = ("rf", "forest", "gb", "chemprop")
 ENSEMBLE = "ensemble"
-NAMES = {"rf": "random forest", "gb": "gradient boosting", "chemprop": "chemprop"}
-SETTINGS = {"rf": lambda: FOREST, "gb": lambda: BOOSTING, "chemprop": chemprop_settings}
+NAMES = {"rf": "random forest", "forest": "large forest", "gb": "gradient boosting", "chemprop": "chemprop"}
+SETTINGS = {
+    "rf": lambda: FOREST,
+    "forest": lambda: LARGE_FOREST,
+    "gb": lambda: BOOSTING,
+    "chemprop": chemprop_settings,
+}
 SELECTED = Run("ensemble selected on valid", "mean of models, added one by one while valid gets better", 0, "")
 
 
@@ -157,6 +164,8 @@ def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: 
     folder.mkdir(parents=True, exist_ok=True)
     if model == "rf":
         predictions = random_forest_predictions(molecules, split, seed)
+    elif model == "forest":
+        predictions = large_forest_predictions(molecules, split, seed)
     elif model == "gb":
         predictions = gradient_boosting_predictions(molecules, split, seed)
     else:

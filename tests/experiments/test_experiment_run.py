@@ -10,7 +10,11 @@ import pytest
 from gatlib.chem.side_features import rdkit_descriptors
 from gatlib.errors import InputError
 from gatlib.experiments import molecule_runs
-from gatlib.experiments.baselines import gradient_boosting_predictions, random_forest_predictions
+from gatlib.experiments.baselines import (
+    gradient_boosting_predictions,
+    large_forest_predictions,
+    random_forest_predictions,
+)
 from gatlib.experiments.chemprop import chemprop_predictions, chemprop_settings, find_chemprop
 from gatlib.experiments.experiment import (
     Experiment,
@@ -137,7 +141,10 @@ def test_figures_are_those_of_the_predictions(
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("predict", [random_forest_predictions, gradient_boosting_predictions])
+BASELINES = [random_forest_predictions, large_forest_predictions, gradient_boosting_predictions]
+
+
+@pytest.mark.parametrize("predict", BASELINES)
 def test_baselines_learn_what_the_fingerprint_shows(predict, molecules: LabelledMolecules) -> None:
     split = split_molecules(molecules, "random", 0)
     predictions = predict(molecules, split, 0)
@@ -147,7 +154,7 @@ def test_baselines_learn_what_the_fingerprint_shows(predict, molecules: Labelled
     assert all(((values >= 0) & (values <= 1)).all() for values in predictions.values())
 
 
-@pytest.mark.parametrize("predict", [random_forest_predictions, gradient_boosting_predictions])
+@pytest.mark.parametrize("predict", BASELINES)
 def test_baselines_of_values(predict, table_file: Path) -> None:
     molecules = read_molecules(str(table_file), ["size"], "regression")
     split = split_molecules(molecules, "random", 0)
