@@ -32,6 +32,12 @@ IdColumn = Annotated[
     str | None,
     typer.Option("--id", metavar="COLUMN", help="Column of the node ids, if not id, node, node_id or new_id."),
 ]
+KnownLabels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Of a model that sees labels (label_reuse in its recipe): table of those that are known."
+    ),
+]
 
 
 @app.command()
@@ -95,6 +101,7 @@ def predict(
     features: Features = None,
     graph: Graph = None,
     id_column: IdColumn = None,
+    labels: KnownLabels = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="CSV to write; - for standard output.")
     ] = None,
@@ -112,7 +119,7 @@ def predict(
     from gatlib.network.sources import NetworkSource
 
     source = NetworkSource(example, graph, edges, features, id_column, data_dir)
-    predict_network_command(model, source, output, top, pairs)
+    predict_network_command(model, source, labels, output, top, pairs)
 
 
 @app.command()
@@ -124,6 +131,7 @@ def explain(
     features: Features = None,
     graph: Graph = None,
     id_column: IdColumn = None,
+    labels: KnownLabels = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Folder for json, tables, a picture and a page to explore."),
@@ -135,4 +143,4 @@ def explain(
     from gatlib.network.sources import NetworkSource
 
     source = NetworkSource(example, graph, edges, features, id_column, data_dir)
-    explain_network_command(model, source, node, output)
+    explain_network_command(model, source, labels, node, output)

@@ -4,13 +4,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from gatlib.cli.tables import metrics_table, plain_table
 from gatlib.errors import InputError
 from gatlib.model_files import LINKS, model_kind
+from gatlib.network.network import Network, cell_text
 from gatlib.network.sources import (
     NetworkSource,
     read_known_source,
@@ -18,6 +19,9 @@ from gatlib.network.sources import (
     read_source,
     read_unlabelled_source,
 )
+
+if TYPE_CHECKING:
+    from gatlib.network.node_model import NodeModel
 
 # A pipe or a file has no width of its own, and a table must not be folded for it.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -94,15 +98,17 @@ def train_link_command(
 
 
 def predict_network_command(
-    folder: Path, source: NetworkSource, output: str | None, top: int | None, pairs: Path | None
+    folder: Path, source: NetworkSource, labels: Path | None, output: str | None, top: int | None, pairs: Path | None
 ) -> None:
     """``gatlib network predict``: a row for each node, for each of the likeliest missing edges, or for each pair."""
     if model_kind(folder) == LINKS:
+        if labels is not None:
+            raise InputError(f"--labels is for a model of nodes, and {folder} is one of edges: leave it out")
         table, name, what = _predict_links(folder, source, top, pairs)
     elif top is not None or pairs is not None:
         raise InputError(f"--top and --pairs are for a model of edges (train --task link), and {folder} is none")
     else:
-        table, name, what = _predict_nodes(folder, source)
+        table, name, what = _predict_nodes(folder, source, labels)
     from gatlib.network.predict import write_table
 
     if output == "-":
@@ -114,12 +120,31 @@ def predict_network_command(
     _say(f"{len(table):,} {what} written to {output}" if output else f"{len(table):,} {what}; -o FILE writes them all")
 
 
-def _predict_nodes(folder: Path, source: NetworkSource) -> tuple[Any, str, str]:
+def _predict_nodes(folder: Path, source: NetworkSource, labels: Path | None) -> tuple[Any, str, str]:
     from gatlib.network.predict import NodePredictor
 
     predictor = NodePredictor.load(folder)
-    table = predictor.predict(read_source(source, predictor.description.directed))
-    return table, predictor.description.name, "nodes"
+    network = _with_known_labels(read_source(source, predictor.description.directed), labels, source, predictor.model)
+    return predictor.predict(network), predictor.description.name, "nodes"
+
+
+def _with_known_labels(network: Network, labels: Path | None, source: NetworkSource, model: "NodeModel") -> Network:
+    """The network with the labels that the model may see, where it was made to see some."""
+    from gatlib.network.labels import read_known_labels
+
+    rule = model.description.rule.known_labels
+    if rule is None:
+        if labels is not None:
+            raise InputError("this model sees no labels (label_reuse in its recipe): leave --labels out")
+        return network
+    known = None
+    if labels is not None:
+        known = read_known_labels(labels, rule.target, network.ids, source.id_column)
+    elif rule.target in network.attributes.columns:
+        known = [cell_text(cell) for cell in network.attributes[rule.target]]
+    else:
+        _say(f"note: the model was made to see the {rule.target} of labelled nodes and is given none: see --labels")
+    return replace(network, known_labels=known)
 
 
 def _predict_links(folder: Path, source: NetworkSource, top: int | None, pairs: Path | None) -> tuple[Any, str, str]:
@@ -137,7 +162,9 @@ def _predict_links(folder: Path, source: NetworkSource, top: int | None, pairs: 
     return table, predictor.description.name, "missing edges"
 
 
-def explain_network_command(folder: Path, source: NetworkSource, nodes: Sequence[str], output: Path | None) -> None:
+def explain_network_command(
+    folder: Path, source: NetworkSource, labels: Path | None, nodes: Sequence[str], output: Path | None
+) -> None:
     """``gatlib network explain``: one node, its neighbours and its attributes."""
     from gatlib.network.explain import explain_node
     from gatlib.network.explain.write import FILES, write_explanation
@@ -147,7 +174,8 @@ def explain_network_command(folder: Path, source: NetworkSource, nodes: Sequence
         raise InputError(f"--node is given {len(nodes)} times: explain one node at a time")
     model = load_node_model(folder)
     network, known = read_known_source(source, model.description.directed, model.description.target)
-    explanation = explain_node(model, network, nodes[0].strip(), known)
+    network = _with_known_labels(network, labels, source, model)
+    explanation = explain_node(model, network, nodes[0].strip(), known or network.known_labels)
     if output is not None:
         write_explanation(explanation, network, output)
     _print_explanation(explanation)

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from gatlib.network.network import Network
 from gatlib.network.predict import predict_nodes
 from gatlib.network.sources import LabelledNetwork
 from gatlib.network.tensors import network_tensors
-from gatlib.training.network_train import split_labelled, train_network_model
+from gatlib.training.network_train import only, split_labelled, train_network_model
 from gatlib.training.node_recipe import NodeRecipe
 from gatlib.training.node_tables import write_node_predictions, write_node_split
 from gatlib.training.node_tensors import NodeTensors, node_tensors
@@ -32,7 +33,10 @@ from gatlib.training.recipe import validated
 from gatlib.training.run_folder import STATE
 
 #: Networks of ours: what each changes of the recipe.
-NETWORKS: dict[str, dict[str, object]] = {RECIPE: {}, "mlp": {"conv": "mlp", "global_attention": False}}
+NETWORKS: dict[str, dict[str, object]] = {
+    RECIPE: {},
+    "mlp": {"conv": "mlp", "global_attention": False, "label_reuse": 0.0},
+}
 #: Networks of PyG's layers.
 PYG = ("gcn", "gat")
 PEERS = ("lr", "gb", "lp")
@@ -131,7 +135,8 @@ class NodeRuns:
         return mean_predictions(members)
 
     def _recipe(self, model: str, seed: int) -> NodeRecipe:
-        changes = NETWORKS.get(model, {}) | {"seed": seed} | ({} if self.split is None else {"split": self.split})
+        changes = NETWORKS.get(model, {"label_reuse": 0.0}) | {"seed": seed}
+        changes |= {} if self.split is None else {"split": self.split}
         where = f"experiment {self.experiment.name}, model {model}"
         return validated(self.experiment.recipe.model_dump() | changes, where, NodeRecipe)
 
@@ -178,7 +183,11 @@ def _train_ours(
         progress=True,
     )
 
+    known = only(labelled.labels, split.train) if recipe.label_reuse else None
+
     def predict(network: Network) -> Probabilities:
+        # Of another network no label is known.
+        network = replace(network, known_labels=known) if network is labelled.network else network
         table = predict_nodes(trained.model, network)
         return Probabilities(trained.model.description.classes, table.iloc[:, _FIRST_CLASS - 1 :].to_numpy())
 

@@ -74,17 +74,29 @@ class Structure(BaseModel):
     scales: list[float] = Field(min_length=len(STRUCTURE_NAMES), max_length=len(STRUCTURE_NAMES))
 
 
+class KnownLabels(BaseModel):
+    """One column per class, in which nodes have 1 whose label is known; the others have zeros."""
+
+    model_config = _STRICT
+    target: str
+    classes: list[str] = Field(min_length=2)
+
+
 AttributeColumn = Annotated[NumberColumn | CategoryColumn | ListColumn, Field(discriminator="kind")]
 
 
 class AttributeRule(BaseModel):
-    """How a network becomes the input of a model: the attributes, then the active features, then the structure."""
+    """How a network becomes the input of a model.
+
+    The attributes come first, then the active features, the structure, and at the end the known labels.
+    """
 
     model_config = _STRICT
     columns: list[AttributeColumn]
     active: ActiveFeatures | None
     structure: Structure | None
     notes: list[str]
+    known_labels: KnownLabels | None = None
 
     @property
     def names(self) -> list[str]:
@@ -98,7 +110,11 @@ class AttributeRule(BaseModel):
                 names += [f"{column.column} = {value}" for value in values]
         if self.active is not None:
             names += [f"feature {name}" for name in self.active.names or range(self.active.width)]
-        return names + list(STRUCTURE_NAMES) * (self.structure is not None)
+        if self.structure is not None:
+            names += STRUCTURE_NAMES
+        if self.known_labels is not None:
+            names += [f"known {self.known_labels.target} = {label}" for label in self.known_labels.classes]
+        return names
 
     @property
     def width(self) -> int:
@@ -142,7 +158,8 @@ def encode(network: Network, rule: AttributeRule) -> NDArray[np.float32] | csr_m
     """The input of a model, ``[N, rule.width]``: dense up to 512 columns, else sparse.
 
     Raises:
-        InputError: an attribute of the rule is missing, or the features are of another width or have other names.
+        InputError: an attribute of the rule is missing, or the features are of another width or have other names; a
+            known label is no class.
     """
     blocks: list[NDArray[np.float32] | csr_matrix] = []
     for column in rule.columns:
@@ -157,6 +174,8 @@ def encode(network: Network, rule: AttributeRule) -> NDArray[np.float32] | csr_m
     if rule.structure is not None:
         found = structural_features(network.edge_index, network.num_nodes)
         blocks.append(((found - rule.structure.means) / rule.structure.scales).astype(np.float32))
+    if rule.known_labels is not None:
+        blocks.append(_encode_labels(network, rule.known_labels))
     if sum(block.shape[1] for block in blocks) > MAX_DENSE_COLUMNS:
         return csr_matrix(hstack([csr_matrix(block) for block in blocks], format="csr"), dtype=np.float32)
     dense = [block if isinstance(block, np.ndarray) else block.toarray() for block in blocks]
@@ -221,8 +240,26 @@ def _encode_column(column: AttributeColumn, cells: list[object]) -> NDArray[np.f
         known, entries = column.entries, [_entries(cell, column.separator) for cell in cells]
     place = {value: number for number, value in enumerate(known)}
     found = [(row, place[entry]) for row, of_node in enumerate(entries) for entry in of_node if entry in place]
-    rows, columns = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    return csr_matrix((np.ones(len(found), dtype=np.float32), (rows, columns)), shape=(len(cells), len(known)))
+    return _ones(found, (len(cells), len(known)))
+
+
+def _encode_labels(network: Network, rule: KnownLabels) -> csr_matrix:
+    place = {label: number for number, label in enumerate(rule.classes)}
+    found = []
+    for row, label in enumerate(network.known_labels or ()):
+        if label is not None:
+            if label not in place:
+                raise InputError(
+                    f"node {network.ids[row]!r:.60} has the label {label!r:.60}, which is none of the "
+                    f"{len(place)} classes of {rule.target!r} that the model knows: leave it blank"
+                )
+            found.append((row, place[label]))
+    return _ones(found, (network.num_nodes, len(place)))
+
+
+def _ones(places: list[tuple[int, int]], shape: tuple[int, int]) -> csr_matrix:
+    rows, columns = np.array(places, dtype=np.int64).reshape(-1, 2).T
+    return csr_matrix((np.ones(len(places), dtype=np.float32), (rows, columns)), shape=shape)
 
 
 def _select_active(network: Network, rule: ActiveFeatures) -> csr_matrix:

@@ -70,6 +70,22 @@ def read_labels(
     return NodeLabels(all_ids, [label_of.get(node) for node in all_ids], parts, table)
 
 
+def read_known_labels(path: Path, target: str, ids: Sequence[str], id_column: str | None = None) -> list[str | None]:
+    """The labels in a table of the nodes of a network, None where it has none.
+
+    Args:
+        path, target, id_column: as :func:`read_labels` takes them.
+        ids: the nodes.
+
+    Raises:
+        InputError: as :func:`read_labels`; the file names a node that there is not.
+    """
+    found = read_labels(path, target, id_column, ids)
+    if len(found.ids) > len(ids):
+        raise InputError(f"{path}: node {found.ids[len(ids)]!r:.60} is not in the network: leave its row out")
+    return found.labels
+
+
 def _one_per_node(nodes: Sequence[str], cells: Sequence[str], what: str, path: Path) -> dict[str, str]:
     """The cell of each node that has one.
 

@@ -47,6 +47,7 @@ class Network:
     notes: list[str]  # what was decided while reading, a sentence each
     active_names: list[str] | None = None  # [F], None where a feature is known by its position only
     directed: bool = False  # edges lead one way
+    known_labels: Sequence[str | None] | None = None  # [N] what a model that sees labels may see
 
     @property
     def num_nodes(self) -> int:

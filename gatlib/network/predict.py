@@ -47,7 +47,12 @@ class NodePredictor:
         return self.model.description
 
     def predict(self, network: Network) -> pd.DataFrame:
-        """:func:`predict_nodes` of this model."""
+        """:func:`predict_nodes` of this model.
+
+        A model with ``label_reuse`` sees the labels that are known beside what it predicts::
+
+            >>> predictor.predict(dataclasses.replace(network, known_labels=labels))
+        """
         return predict_nodes(self.model, network)
 
     def explain(self, network: Network, node: str) -> "NodeExplanation":
@@ -62,7 +67,8 @@ def predict_nodes(model: NodeModel, network: Network) -> pd.DataFrame:
 
     Args:
         model: a trained one.
-        network: the graph, with the attributes, features and weights that the model was trained with.
+        network: the graph, with the attributes, features and weights that the model was trained with, and of a model
+            that sees labels with those that are known.
 
     Returns:
         The table of :func:`prediction_table`, a row per node in the order of ``network.ids``.

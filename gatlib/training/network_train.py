@@ -4,7 +4,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,8 @@ def train_network_model(
         InputError: the folder cannot take the model, or holds an unfinished run of other settings; there is nothing to
             learn from; the training diverged.
     """
+    if recipe.label_reuse:
+        network = replace(network, known_labels=only(labels, split.train))
     given = node_tensors(network, labels, target, recipe)
     recipe = with_edge_features(recipe, int(given.mean_weight is not None))
     x, edge_index, edge_attr, y, classes = given.x, given.edge_index, given.edge_attr, given.y, given.classes
@@ -178,6 +180,14 @@ def train_network_model(
     shutil.rmtree(folder / STATE)
     model = NodeModel(trained.network, description)
     return TrainedNetworkModel(folder, model, metrics, given.notes, trained.epochs, trained.seconds)
+
+
+def only(labels: Sequence[str | None], nodes: NDArray[np.int64]) -> list[str | None]:
+    """The labels of these nodes, None for all others."""
+    kept: list[str | None] = [None] * len(labels)
+    for node in nodes.tolist():
+        kept[node] = labels[node]
+    return kept
 
 
 def _temperature(logits: Tensor, y: Tensor) -> float:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from gatlib.models import NodeAttentionNetwork
 from gatlib.network.node_memory import over_whole_graph
 from gatlib.nn.neighbours import NeighbourSampler
-from gatlib.nn.sparse_linear import take_rows
+from gatlib.nn.sparse_linear import hide_columns, take_rows
 from gatlib.training.graph_module import GraphTrainingModule
 from gatlib.training.node_parts import Share, induced_subgraph, node_batches
 from gatlib.training.node_recipe import NodeRecipe
@@ -32,7 +32,7 @@ def node_module(
     """The network of a recipe, or another one, before its first step."""
     torch.manual_seed(recipe.seed)
     network = make_network() if make_network else NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
-    return NodeTrainingModule(network, recipe, x, edge_index, y, edge_attr, train, valid)
+    return NodeTrainingModule(network, recipe, num_classes, x, edge_index, y, edge_attr, train, valid)
 
 
 class NodeTrainingModule(GraphTrainingModule):
@@ -44,6 +44,7 @@ class NodeTrainingModule(GraphTrainingModule):
     Args:
         network: what to train.
         recipe: the settings.
+        num_classes: with ``label_reuse``, the last so many columns of x are the known labels.
         x, edge_index, edge_attr: the graph.
         y: classes, -1 where unknown.
         train, valid: nodes with known classes, to learn from and to choose the epoch by.
@@ -62,6 +63,7 @@ class NodeTrainingModule(GraphTrainingModule):
         self,
         network: nn.Module,
         recipe: NodeRecipe,
+        num_classes: int,
         x: Tensor,
         edge_index: Tensor,
         y: Tensor,
@@ -70,6 +72,7 @@ class NodeTrainingModule(GraphTrainingModule):
         valid: Tensor,
     ) -> None:
         super().__init__(network, recipe, monitored=f"valid_{recipe.metric}")
+        self.num_classes = num_classes
         # Classes that are not for learning are none of this module's business.
         learned = torch.full_like(y, -1)
         learned[train] = y[train]
@@ -98,8 +101,13 @@ class NodeTrainingModule(GraphTrainingModule):
             edge_index, kept = induced_subgraph(nodes, edge_index, num_nodes)
             edge_attr = None if edge_attr is None else edge_attr[kept]
             x, y = take_rows(x, nodes), y[nodes]
-        labelled = y >= 0
-        return self.network(x, edge_index, edge_attr)[labelled], y[labelled]
+        learned = (y >= 0).nonzero().squeeze(1)
+        if self.recipe.label_reuse:
+            # The labels that are to be learned are not shown, as in UniMP (Shi et al., IJCAI 2021).
+            order = torch.randperm(len(learned)).to(learned.device)
+            learned = learned[order[int(self.recipe.label_reuse * len(learned)) :]]
+            x = hide_columns(x, learned, self.num_classes)
+        return self.network(x, edge_index, edge_attr)[learned], y[learned]
 
     def _of_neighbourhood(self, sampler: NeighbourSampler, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and classes of the nodes, from neighbours that are drawn."""
@@ -108,8 +116,10 @@ class NodeTrainingModule(GraphTrainingModule):
         around = sampler.sample(nodes.cpu().numpy(), self.recipe.num_layers, self.recipe.neighbours, random)
         around = around.to(self.x.device)
         edge_attr = None if self.edge_attr is None else self.edge_attr[around.edges]
-        logits = self.network.of_neighbourhood(take_rows(self.x, around.nodes), around, edge_attr)
-        return logits, self.y[nodes]
+        x = take_rows(self.x, around.nodes)
+        if self.recipe.label_reuse:
+            x = hide_columns(x, torch.arange(len(nodes), device=x.device), self.num_classes)
+        return self.network.of_neighbourhood(x, around, edge_attr), self.y[nodes]
 
     def validate(self) -> dict[str, float]:
         """Loss and score of the validation nodes."""

@@ -25,6 +25,13 @@ class NodeRecipe(NodeArchitecture):
     patience: int = Field(
         100, ge=1, description="stop after this many epochs without a better score or a lower loss on valid"
     )
+    label_reuse: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="share of the labels that a step shows to the network as features, while it learns the others; "
+        "0: labels are no features",
+    )
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     metric: Literal["accuracy", "roc_auc"] = Field("accuracy", description="chooses the best epoch")
     transfer: list[str] = Field(

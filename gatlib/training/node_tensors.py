@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gatlib.network.encoding import AttributeRule, learn_rule
+from gatlib.network.encoding import AttributeRule, KnownLabels, learn_rule
 from gatlib.network.network import Network
 from gatlib.network.node_model import sorted_classes
 from gatlib.network.saved_model import check_text
@@ -33,16 +33,18 @@ def node_tensors(network: Network, labels: Sequence[str | None], target: str, re
     """The input of a model, by a rule that is learned from the attributes of all nodes, and the classes.
 
     Args:
-        network: the graph.
+        network: the graph; its ``known_labels`` are those that the model may see.
         labels: of its nodes, None where unlabelled, ``[N]``.
         target: what the labels are.
-        recipe: whether its layers see the weights of edges.
+        recipe: whether its layers see the weights of edges, and known labels.
 
     Raises:
         InputError: a name could not be written into a model.
     """
     classes = sorted_classes({label for label in labels if label is not None})
     rule = learn_rule(network)
+    if recipe.label_reuse:
+        rule = rule.model_copy(update={"known_labels": KnownLabels(target=target, classes=classes)})
     check_text(rule, target, *classes)
     weight, notes = mean_weight(network.edge_weight, recipe)
     x, edge_index, edge_attr = network_tensors(network, rule, weight)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -367,6 +368,41 @@ def test_tables_are_learned_and_new_nodes_predicted(run: Run, network_files: Pat
     table = pd.read_csv("out.csv")
     assert list(table["node"]) == [*"abcdefgh", "newcomer", "another"]
     assert table[["p_left", "p_right"]].sum(axis=1).sub(1).abs().max() < 1e-5
+
+
+def test_labels_that_are_known_are_seen(run: Run, network_files: Path, tmp_path: Path) -> None:
+    (tmp_path / "reuse.yaml").write_text("hidden_channels: 8\nheads: 2\nmax_epochs: 3\nlabel_reuse: 0.5\n")
+    edges = ["--edges", network_files / "edges.csv"]
+    learned = [*edges, "--labels", network_files / "labels.csv", "--target", "side", "--split", "part"]
+    assert run("train", *learned, "--recipe", tmp_path / "reuse.yaml", "-o", "model")[0] == 0
+    assert "known side = left" in Path("model/README.md").read_text()
+
+    def probabilities(*labels: object) -> tuple[np.ndarray, str]:
+        code, out, err = run("predict", "-m", "model", *edges, *labels, "-o", "out.csv")
+        assert (code, err) == (0, "")
+        return pd.read_csv("out.csv")["p_left"].to_numpy(), out
+
+    (tmp_path / "known.csv").write_text("id,side\na,left\nh,right\n")
+    without, said = probabilities()
+    assert "note: the model was made to see the side of labelled nodes and is given none: see --labels" in said
+    known, said = probabilities("--labels", tmp_path / "known.csv")
+    assert "note" not in said
+    assert (known != without).any()
+    seen = ["--labels", tmp_path / "known.csv", "--node", "b", "-o", "why"]
+    assert run("explain", "-m", "model", *edges, *seen)[0] == 0
+    attributes = pd.read_csv("why/attributes.csv").set_index(["attribute", "value"])
+    assert attributes.loc[("known side", "left"), "neighbourhood"] != 0
+    for labels, reason in [
+        ("id,side\na,left\nz,right\n", "node 'z' is not in the network: leave its row out"),
+        ("id,side\na,middle\n", "node 'a' has the label 'middle', which is none of the 2 classes of 'side'"),
+    ]:
+        (tmp_path / "wrong.csv").write_text(labels)
+        code, _, err = run("predict", "-m", "model", *edges, "--labels", tmp_path / "wrong.csv")
+        assert (code, reason in " ".join(err.split())) == (2, True)
+    for command in (["predict"], ["explain", "--node", "a"]):
+        more = ["--features", network_files / "features.json", "--labels", tmp_path / "known.csv"]
+        code, _, err = run(*command, "-m", network_files / "model", *edges, *more)
+        assert (code, "this model sees no labels" in err) == (2, True)
 
 
 def test_features_of_other_names_are_refused(run: Run, network_files: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gatlib.experiments.run import run_experiment
 from gatlib.experiments.tables import write_tables
 from gatlib.metrics import node_metrics
 from gatlib.network import NodePredictor
+from gatlib.network.node_model import read_node_description
 from tests.network.card_files import write_friends
 
 TINY = {"hidden_channels": 8, "heads": 2, "max_epochs": 3, "metric": "roc_auc"}
@@ -129,6 +130,15 @@ def test_the_page_has_the_metrics_of_nodes(towns: Path, tmp_path: Path) -> None:
     assert (experiment.folder / "seeds.png").exists()
 
 
+def test_only_the_recipe_is_given_labels(towns: Path, tmp_path: Path) -> None:
+    experiment = experiment_of(tmp_path / "experiments", label_reuse=0.5)
+    run(experiment, ["recipe", "mlp", "gcn", "lr"], 1, towns)
+    rules = {path.parent.parent.name: read_node_description(path.parent).rule for path in tmp_path.rglob("model.json")}
+    seen = {name.partition("-")[0]: rule.known_labels for name, rule in rules.items()}
+    assert set(seen) == {"gatv2", "MLP"}
+    assert (seen["gatv2"] is None, seen["MLP"] is None) == (False, True)
+
+
 def test_what_there_is_not_is_named(towns: Path, tmp_path: Path) -> None:
     experiment = experiment_of(tmp_path / "experiments")
     with pytest.raises(InputError, match="no model 'rf'; there are: recipe, mlp, gcn, gat, lr, gb, lp"):
@@ -136,7 +146,7 @@ def test_what_there_is_not_is_named(towns: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no split 'public'"):
         run(experiment, ["lr"], 1, towns, split="public")
     with pytest.raises(InputError, match="bonn is a network, not a set of molecules"):
-        bundle(experiment, [0], tmp_path, None, tmp_path / "model")
+        bundle(experiment, "recipe", [0], tmp_path, None, tmp_path / "model")
     with pytest.raises(InputError, match="unknown key 'pooling'"):
         experiment_of(tmp_path / "experiments", "wrong", pooling="mean")
     assert not experiment.results.exists()

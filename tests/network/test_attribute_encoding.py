@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scipy.sparse import csr_matrix, issparse
 
 from gatlib.errors import InputError
-from gatlib.network.encoding import AttributeRule, encode, learn_rule
+from gatlib.network.encoding import AttributeRule, KnownLabels, encode, learn_rule
 from gatlib.network.network import Network
 from gatlib.network.structure import STRUCTURE_NAMES, structural_features
 
@@ -200,3 +200,24 @@ def test_a_rule_from_elsewhere_is_checked() -> None:
             '{"columns": [{"kind": "number", "column": "x", "logarithm": false, "mean": 0, "scale": 0, "missing": '
             'false}], "active": null, "structure": null, "notes": []}'
         )
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_known_labels_are_the_last_columns(wide: bool) -> None:
+    network = network_of({}, np.eye(600 if wide else 5))
+    rule = learn_rule(network).model_copy(update={"known_labels": KnownLabels(target="side", classes=["NA", "1"])})
+    rule = AttributeRule.model_validate_json(rule.model_dump_json())
+    assert rule.names[-2:] == ["known side = NA", "known side = 1"]
+    labels = ["1", None, "NA", *[None] * (network.num_nodes - 3)]
+
+    def encoded(labels: list[str | None] | None) -> np.ndarray:
+        found = encode(replace(network, known_labels=labels), rule)
+        assert issparse(found) == wide
+        return found.toarray()[:, -2:] if issparse(found) else found[:, -2:]
+
+    found = encoded(labels)
+    assert found[:3].tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert found.sum() == 2
+    assert encoded(None).sum() == 0
+    with pytest.raises(InputError, match="node '2' has the label 'left', which is none of the 2 classes of 'side'"):
+        encoded(["1", "NA", "left"])

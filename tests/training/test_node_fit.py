@@ -16,6 +16,7 @@ from torch_geometric.utils import stochastic_blockmodel_graph
 
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
+from gatlib.nn.sparse_linear import hide_columns, take_rows
 from gatlib.training import graph_module
 from gatlib.training.node_fit import TrainedNodes, train_nodes
 from gatlib.training.node_module import NodeTrainingModule
@@ -252,6 +253,46 @@ def test_torchrun_around_gatlib_is_refused(learn: Callable[..., TrainedNodes], m
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     with pytest.raises(InputError, match="start it once, without torchrun"):
         learn()
+
+
+@pytest.mark.parametrize("batches", BATCHES, ids=str)
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_labels_are_shown_of_others_than_those_to_learn(
+    batches: dict[str, int],
+    is_sparse: bool,
+    blocks: Any,
+    learn: Callable[..., TrainedNodes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, _, y, split = blocks
+    shown = torch.zeros(NODES, 2)
+    shown[split.train, y[split.train]] = 1
+    seen: list[int] = []
+    learned: list[int] = []
+
+    def hide(x: Tensor, rows: Tensor, number: int) -> Tensor:
+        hidden = hide_columns(x, rows, number)
+        counts = [part.to_dense()[:, -number:].sum() for part in (x, take_rows(hidden, rows), hidden)]
+        seen.append(int(counts[0]))
+        assert counts[1] == 0
+        learned.append(len(rows))
+        assert counts[2] == counts[0] - len(rows)
+        return hidden
+
+    monkeypatch.setattr("gatlib.training.node_module.hide_columns", hide)
+    learn(with_settings(label_reuse=0.75, max_epochs=2, **batches), x=shown.to_sparse_csr() if is_sparse else shown)
+    if not batches:
+        assert (seen, learned) == ([40, 40], [10, 10])
+    assert all(0 < few <= known for few, known in zip(learned, seen, strict=True))
+
+
+def test_labels_of_neighbours_tell_what_features_do_not(blocks: Any, learn: Callable[..., TrainedNodes]) -> None:
+    _, _, y, split = blocks
+    shown = torch.zeros(NODES, 2)
+    shown[split.train, y[split.train]] = 1
+    settings = {"max_epochs": 60, "patience": 60, "norm": "none"}
+    assert learn(with_settings(label_reuse=0.5, **settings), x=shown).valid_score > 0.9
+    assert learn(with_settings(**settings), "without", x=torch.ones(NODES, 2)).valid_score < 0.8
 
 
 def test_a_training_that_diverges_is_one_sentence(

@@ -71,6 +71,9 @@ def _sources(network: Network, rule: AttributeRule, node: int) -> list[_Source]:
     if rule.structure is not None:
         for name in STRUCTURE_NAMES:
             add(name, None)
+    if rule.known_labels is not None:
+        for label in rule.known_labels.classes:
+            add(f"known {rule.known_labels.target}", label)
     return sources
 
 
