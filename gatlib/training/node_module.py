@@ -1,6 +1,7 @@
 """The Lightning side of learning the classes of nodes: the loss and the validation score."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from gatlib.nn.sparse_linear import hide_columns, take_rows
 from gatlib.training.graph_module import GraphTrainingModule
 from gatlib.training.node_parts import Share, induced_subgraph, node_batches
 from gatlib.training.node_recipe import NodeRecipe
+
+#: Of the mean of two predictions, as of GRAND on CiteSeer: the lower, the surer is what both are drawn to.
+TEMPERATURE = 0.3
 
 
 def node_module(
@@ -88,13 +92,20 @@ class NodeTrainingModule(GraphTrainingModule):
         return DataLoader(torch.arange(num_nodes), sampler=share, batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, nodes: Tensor, _: int) -> Tensor:
-        logits, y = self._of_part(nodes) if self.neighbours is None else self._of_neighbourhood(self.neighbours, nodes)
-        loss = F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing)
+        recipe = self.recipe
+        see = self._part if self.neighbours is None else partial(self._neighbourhood, self.neighbours)
+        predict, learned, y = see(nodes)
+        logits = [predict() for _ in range(2 if recipe.consistency else 1)]
+        loss = torch.stack(
+            [F.cross_entropy(each[learned], y, label_smoothing=recipe.label_smoothing) for each in logits]
+        ).mean()
+        if recipe.consistency:
+            loss = loss + recipe.consistency * disagreement(torch.stack(logits))
         self.losses.append(loss.detach())
         return loss
 
-    def _of_part(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and classes of those of the nodes that are to learn from."""
+    def _part(self, nodes: Tensor) -> tuple[Callable[[], Tensor], Tensor, Tensor]:
+        """What predicts nodes and the edges among them, which of them are to learn from, and their classes."""
         x, edge_index, y, edge_attr = self.x, self.edge_index, self.y, self.edge_attr
         num_nodes = x.size(0)
         if len(nodes) < num_nodes:
@@ -107,19 +118,20 @@ class NodeTrainingModule(GraphTrainingModule):
             order = torch.randperm(len(learned)).to(learned.device)
             learned = learned[order[int(self.recipe.label_reuse * len(learned)) :]]
             x = hide_columns(x, learned, self.num_classes)
-        return self.network(x, edge_index, edge_attr)[learned], y[learned]
+        return lambda: self.network(x, edge_index, edge_attr), learned, y[learned]
 
-    def _of_neighbourhood(self, sampler: NeighbourSampler, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and classes of the nodes, from neighbours that are drawn."""
-        assert isinstance(self.network, NodeAttentionNetwork)
+    def _neighbourhood(self, sampler: NeighbourSampler, nodes: Tensor) -> tuple[Callable[[], Tensor], Tensor, Tensor]:
+        """What predicts the nodes from neighbours that are drawn; all of them are to learn from."""
+        network = self.network
+        assert isinstance(network, NodeAttentionNetwork)
         random = np.random.default_rng([self.recipe.seed, self.global_step, self.global_rank])
         around = sampler.sample(nodes.cpu().numpy(), self.recipe.num_layers, self.recipe.neighbours, random)
         around = around.to(self.x.device)
         edge_attr = None if self.edge_attr is None else self.edge_attr[around.edges]
-        x = take_rows(self.x, around.nodes)
+        x, all_nodes = take_rows(self.x, around.nodes), torch.arange(len(nodes), device=self.x.device)
         if self.recipe.label_reuse:
-            x = hide_columns(x, torch.arange(len(nodes), device=x.device), self.num_classes)
-        return self.network.of_neighbourhood(x, around, edge_attr), self.y[nodes]
+            x = hide_columns(x, all_nodes, self.num_classes)
+        return lambda: network.of_neighbourhood(x, around, edge_attr), all_nodes, self.y[nodes]
 
     def validate(self) -> dict[str, float]:
         """Loss and score of the validation nodes."""
@@ -131,3 +143,27 @@ class NodeTrainingModule(GraphTrainingModule):
             margin = (logits[:, 1] - logits[:, 0]).nan_to_num()  # in the order of the probabilities
             score = float(roc_auc_score(self.valid_y.cpu().numpy(), margin.double().cpu().numpy()))
         return {"valid_loss": loss, self.monitored: score}
+
+
+def disagreement(logits: Tensor) -> Tensor:
+    r"""How far several predictions of the same nodes are from what they say together.
+
+    .. math::
+        \frac{1}{S N} \sum_{s, i} \lVert \mathbf{p}_{si} - \mathbf{q}_i \rVert^2, \qquad
+        q_{ic} \propto \Bigl(\frac{1}{S} \sum_s p_{sic}\Bigr)^{1/T}
+
+    where :math:`\mathbf{q}` has no gradient. It teaches nodes without labels too.
+
+    Args:
+        logits: of :math:`S` passes with dropout of their own.
+
+    Shapes:
+        - **logits:** :math:`(S, N, C)`
+        - **output:** :math:`()`
+
+    Source: Feng et al., "Graph Random Neural Networks for Semi-Supervised Learning on Graphs", NeurIPS 2020.
+    """
+    probabilities = logits.softmax(dim=2)
+    # In logarithms, so that small probabilities do not become zeros.
+    together = (logits.log_softmax(dim=2).logsumexp(dim=0) / TEMPERATURE).softmax(dim=1).detach()
+    return (probabilities - together).square().sum(dim=2).mean()

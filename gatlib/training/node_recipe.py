@@ -32,6 +32,12 @@ class NodeRecipe(NodeArchitecture):
         description="share of the labels that a step shows to the network as features, while it learns the others; "
         "0: labels are no features",
     )
+    consistency: float = Field(
+        0.0,
+        ge=0.0,
+        description="weight of the difference of two predictions of every node, with dropout of their own, from what "
+        "they say together; 0: one prediction",
+    )
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     metric: Literal["accuracy", "roc_auc"] = Field("accuracy", description="chooses the best epoch")
     transfer: list[str] = Field(
