@@ -97,5 +97,6 @@ def test_bbbp_knows_a_drug_of_the_brain_from_a_sugar():
 
 
 def test_esol_knows_that_sugar_dissolves_and_wax_does_not():
-    glucose, wax = Predictor.load("esol").predict(["OCC1OC(O)C(O)C(O)C1O", "C" * 30]).iloc[:, -1]
+    predictor = Predictor.load("esol")
+    glucose, wax = predictor.predict(["OCC1OC(O)C(O)C(O)C1O", "C" * 30])[predictor.columns[0]]
     assert glucose > -1 > -6 > wax
