@@ -100,3 +100,10 @@ def test_esol_knows_that_sugar_dissolves_and_wax_does_not():
     predictor = Predictor.load("esol")
     glucose, wax = predictor.predict(["OCC1OC(O)C(O)C(O)C1O", "C" * 30])[predictor.columns[0]]
     assert glucose > -1 > -6 > wax
+
+
+def test_hiv_knows_zidovudine_from_ethanol():
+    zidovudine, ethanol = Predictor.load("hiv").predict(["Cc1cn(C2CC(N=[N+]=[N-])C(CO)O2)c(=O)[nH]c1=O", "CCO"])[
+        "HIV_active_pred"
+    ]
+    assert zidovudine > 0.5 > ethanol
