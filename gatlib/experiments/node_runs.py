@@ -32,11 +32,10 @@ from gatlib.training.node_tensors import NodeTensors, node_tensors
 from gatlib.training.recipe import validated
 from gatlib.training.run_folder import STATE
 
+#: What all but the recipe itself are trained without: it is the recipe's, and they are plain.
+PLAIN: dict[str, object] = {"label_reuse": 0.0, "consistency": 0.0}
 #: Networks of ours: what each changes of the recipe.
-NETWORKS: dict[str, dict[str, object]] = {
-    RECIPE: {},
-    "mlp": {"conv": "mlp", "global_attention": False, "label_reuse": 0.0},
-}
+NETWORKS: dict[str, dict[str, object]] = {RECIPE: {}, "mlp": PLAIN | {"conv": "mlp", "global_attention": False}}
 #: Networks of PyG's layers.
 PYG = ("gcn", "gat")
 PEERS = ("lr", "gb", "lp")
@@ -135,7 +134,7 @@ class NodeRuns:
         return mean_predictions(members)
 
     def _recipe(self, model: str, seed: int) -> NodeRecipe:
-        changes = NETWORKS.get(model, {"label_reuse": 0.0}) | {"seed": seed}
+        changes = NETWORKS.get(model, PLAIN) | {"seed": seed}
         changes |= {} if self.split is None else {"split": self.split}
         where = f"experiment {self.experiment.name}, model {model}"
         return validated(self.experiment.recipe.model_dump() | changes, where, NodeRecipe)

@@ -130,13 +130,20 @@ def test_the_page_has_the_metrics_of_nodes(towns: Path, tmp_path: Path) -> None:
     assert (experiment.folder / "seeds.png").exists()
 
 
-def test_only_the_recipe_is_given_labels(towns: Path, tmp_path: Path) -> None:
-    experiment = experiment_of(tmp_path / "experiments", label_reuse=0.5)
+def test_only_the_recipe_is_given_labels_and_consistency(
+    towns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = experiment_of(tmp_path / "experiments", label_reuse=0.5, consistency=1.0)
+    steps = []
+    monkeypatch.setattr(
+        "gatlib.training.node_module.disagreement", lambda logits: steps.append(len(logits)) or logits.sum() * 0
+    )
     run(experiment, ["recipe", "mlp", "gcn", "lr"], 1, towns)
     rules = {path.parent.parent.name: read_node_description(path.parent).rule for path in tmp_path.rglob("model.json")}
     seen = {name.partition("-")[0]: rule.known_labels for name, rule in rules.items()}
     assert set(seen) == {"gatv2", "MLP"}
     assert (seen["gatv2"] is None, seen["MLP"] is None) == (False, True)
+    assert steps == [2] * 3  # of the recipe's epochs alone
 
 
 def test_what_there_is_not_is_named(towns: Path, tmp_path: Path) -> None:
