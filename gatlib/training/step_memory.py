@@ -55,7 +55,8 @@ def step_bytes(recipe: NodeRecipe, num_nodes: int, num_edges: int, dense_feature
     inside = 7 + 5 * recipe.feed_forward + 12 * recipe.global_attention + recipe.jumping_knowledge
     kept = recipe.num_layers + inside if recipe.checkpoint_activations else recipe.num_layers * inside
     vector = 4 * recipe.hidden_channels
-    per_edge = bytes_per_edge(recipe) + 12 * recipe.heads
+    saved = (nodes * kept + 3 * further) * vector + 12 * recipe.heads * edges
+    passing = 3 * nodes * vector + edges * bytes_per_edge(recipe) + chosen
     features = 4 * dense_features * (nodes + further) if recipe.batch_nodes else 0
-    step = nodes * (kept + 3) * vector + further * 3 * vector + edges * per_edge + chosen + features
-    return step * recipe.devices
+    passes = 2 if recipe.consistency else 1
+    return (passes * saved + passing + features) * recipe.devices

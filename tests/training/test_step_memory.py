@@ -35,6 +35,7 @@ def test_what_takes_less_memory() -> None:
     assert bytes_of(hidden_channels=32) < whole < bytes_of(global_attention=True)
     assert bytes_of(batch_nodes=10_000, devices=4) == 4 * bytes_of(batch_nodes=10_000)
     assert whole < bytes_of(conv="gcn")
+    assert 1.5 * whole < bytes_of(consistency=1.0) <= 2 * whole
 
 
 def test_one_sentence_names_the_key_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
