@@ -33,7 +33,7 @@ from gatlib.training.recipe import validated
 from gatlib.training.run_folder import STATE
 
 #: What all but the recipe itself are trained without: it is the recipe's, and they are plain.
-PLAIN: dict[str, object] = {"label_reuse": 0.0, "consistency": 0.0}
+PLAIN: dict[str, object] = {"label_reuse": 0.0, "label_steps": 0, "consistency": 0.0}
 #: Networks of ours: what each changes of the recipe.
 NETWORKS: dict[str, dict[str, object]] = {RECIPE: {}, "mlp": PLAIN | {"conv": "mlp", "global_attention": False}}
 #: Networks of PyG's layers.

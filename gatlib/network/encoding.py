@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_matrix, diags, hstack  # type: ignore[import-untyped]
@@ -14,6 +15,7 @@ from gatlib.errors import InputError
 from gatlib.network.network import Network, cell_text
 from gatlib.network.structure import STRUCTURE_NAMES, structural_features
 from gatlib.network.text_tables import ID_COLUMNS
+from gatlib.nn.label_walks import label_walks
 
 MAX_DENSE_COLUMNS = 512
 _MAX_CATEGORIES = 100
@@ -75,11 +77,21 @@ class Structure(BaseModel):
 
 
 class KnownLabels(BaseModel):
-    """One column per class, in which nodes have 1 whose label is known; the others have zeros."""
+    """One column per class, in which nodes have 1 whose label is known; the others have zeros.
+
+    Then :func:`gatlib.nn.label_walks.label_walks` of them, one column per step and class.
+    """
 
     model_config = _STRICT
     target: str
     classes: list[str] = Field(min_length=2)
+    steps: int = Field(0, ge=0)
+
+    @property
+    def groups(self) -> list[str]:
+        """What the labels of each group of columns are, one column per class."""
+        walks = [f"known {self.target} {step} step{'s' * (step > 1)} away" for step in range(1, self.steps + 1)]
+        return [f"known {self.target}", *walks]
 
 
 AttributeColumn = Annotated[NumberColumn | CategoryColumn | ListColumn, Field(discriminator="kind")]
@@ -113,7 +125,8 @@ class AttributeRule(BaseModel):
         if self.structure is not None:
             names += STRUCTURE_NAMES
         if self.known_labels is not None:
-            names += [f"known {self.known_labels.target} = {label}" for label in self.known_labels.classes]
+            known = self.known_labels
+            names += [f"{group} = {label}" for group in known.groups for label in known.classes]
         return names
 
     @property
@@ -243,7 +256,7 @@ def _encode_column(column: AttributeColumn, cells: list[object]) -> NDArray[np.f
     return _ones(found, (len(cells), len(known)))
 
 
-def _encode_labels(network: Network, rule: KnownLabels) -> csr_matrix:
+def _encode_labels(network: Network, rule: KnownLabels) -> NDArray[np.float32] | csr_matrix:
     place = {label: number for number, label in enumerate(rule.classes)}
     found = []
     for row, label in enumerate(network.known_labels or ()):
@@ -254,7 +267,12 @@ def _encode_labels(network: Network, rule: KnownLabels) -> csr_matrix:
                     f"{len(place)} classes of {rule.target!r} that the model knows: leave it blank"
                 )
             found.append((row, place[label]))
-    return _ones(found, (network.num_nodes, len(place)))
+    labels = _ones(found, (network.num_nodes, len(place)))
+    if not rule.steps:
+        return labels
+    dense = labels.toarray()
+    walks = label_walks(torch.from_numpy(dense), torch.from_numpy(network.edge_index), rule.steps)
+    return np.concatenate([dense, walks.numpy()], axis=1)
 
 
 def _ones(places: list[tuple[int, int]], shape: tuple[int, int]) -> csr_matrix:

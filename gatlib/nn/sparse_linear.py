@@ -102,6 +102,41 @@ def hide_columns(x: Tensor, rows: Tensor, number: int) -> Tensor:
     return torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False)
 
 
+def last_columns(x: Tensor, number: int) -> Tensor:
+    """The last `number` columns, dense; ``[N, F]`` to ``[N, number]``."""
+    first = x.size(1) - number
+    if x.layout != torch.sparse_csr:
+        return x[:, first:]
+    is_last = x.col_indices() >= first
+    columns = x.values().new_zeros(x.size(0), number)
+    columns[_rows_of(x)[is_last], x.col_indices()[is_last] - first] = x.values()[is_last]
+    return columns
+
+
+def replace_last_columns(x: Tensor, columns: Tensor) -> Tensor:
+    """A copy of `x` with `columns`, dense, in place of as many of its own; ``[N, F]``, dense or `torch.sparse_csr`."""
+    number = columns.size(1)
+    first = x.size(1) - number
+    if x.layout != torch.sparse_csr:
+        return torch.cat([x[:, :first], columns], dim=1)
+    rows, is_kept = _rows_of(x), x.col_indices() < first
+    kept = rows[is_kept].bincount(minlength=x.size(0))
+    pointers = torch.cat([kept.new_zeros(1), (kept + number).cumsum(0)])
+    # 1. What is kept moves down by the columns that were put in before it.
+    places = torch.arange(int(kept.sum()), device=x.device) + number * rows[is_kept]
+    new = pointers[1:, None] - number + torch.arange(number, device=x.device)
+    # 2. Old and new values side by side.
+    col_indices, values = (part.new_empty(int(pointers[-1])) for part in (x.col_indices(), x.values()))
+    col_indices[places], values[places] = x.col_indices()[is_kept], x.values()[is_kept]
+    col_indices[new], values[new] = torch.arange(first, x.size(1), device=x.device).expand_as(new), columns
+    return torch.sparse_csr_tensor(pointers, col_indices, values, x.shape, check_invariants=False)
+
+
+def _rows_of(x: Tensor) -> Tensor:
+    """The row of each stored value of a `torch.sparse_csr` matrix."""
+    return torch.arange(x.size(0), device=x.device).repeat_interleave(x.crow_indices().diff())
+
+
 def first_rows(x: Tensor, number: int | None) -> Tensor:
     """``x[:number]``, all rows for None, also of a `torch.sparse_csr` matrix."""
     if number is None:

@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 
 from gatlib.models import NodeAttentionNetwork
 from gatlib.network.node_memory import over_whole_graph
+from gatlib.nn.label_walks import label_walks
 from gatlib.nn.neighbours import NeighbourSampler
-from gatlib.nn.sparse_linear import hide_columns, take_rows
+from gatlib.nn.sparse_linear import hide_columns, last_columns, replace_last_columns, take_rows
 from gatlib.training.graph_module import GraphTrainingModule
 from gatlib.training.node_parts import Share, induced_subgraph, node_batches
 from gatlib.training.node_recipe import NodeRecipe
@@ -48,7 +49,8 @@ class NodeTrainingModule(GraphTrainingModule):
     Args:
         network: what to train.
         recipe: the settings.
-        num_classes: with ``label_reuse``, the last so many columns of x are the known labels.
+        num_classes: with ``label_reuse``, the last so many columns of x are the known labels; with ``label_steps`` as
+            many for each step come after them.
         x, edge_index, edge_attr: the graph.
         y: classes, -1 where unknown.
         train, valid: nodes with known classes, to learn from and to choose the epoch by.
@@ -106,19 +108,28 @@ class NodeTrainingModule(GraphTrainingModule):
 
     def _part(self, nodes: Tensor) -> tuple[Callable[[], Tensor], Tensor, Tensor]:
         """What predicts nodes and the edges among them, which of them are to learn from, and their classes."""
-        x, edge_index, y, edge_attr = self.x, self.edge_index, self.y, self.edge_attr
+        x, edge_index, y, edge_attr = self.x, self.edge_index, self.y[nodes], self.edge_attr
         num_nodes = x.size(0)
+        learned = (y >= 0).nonzero().squeeze(1)
+        if self.recipe.label_reuse:
+            order = torch.randperm(len(learned)).to(learned.device)
+            learned = learned[order[int(self.recipe.label_reuse * len(learned)) :]]
+            x = self._without_labels(nodes[learned])
         if len(nodes) < num_nodes:
             edge_index, kept = induced_subgraph(nodes, edge_index, num_nodes)
             edge_attr = None if edge_attr is None else edge_attr[kept]
-            x, y = take_rows(x, nodes), y[nodes]
-        learned = (y >= 0).nonzero().squeeze(1)
-        if self.recipe.label_reuse:
-            # The labels that are to be learned are not shown, as in UniMP (Shi et al., IJCAI 2021).
-            order = torch.randperm(len(learned)).to(learned.device)
-            learned = learned[order[int(self.recipe.label_reuse * len(learned)) :]]
-            x = hide_columns(x, learned, self.num_classes)
+            x = take_rows(x, nodes)
         return lambda: self.network(x, edge_index, edge_attr), learned, y[learned]
+
+    def _without_labels(self, learned: Tensor) -> Tensor:
+        """The features, without the labels that are to be learned, as in UniMP (Shi et al., IJCAI 2021)."""
+        steps, num_classes = self.recipe.label_steps, self.num_classes
+        if not steps:
+            return hide_columns(self.x, learned, num_classes)
+        labels = last_columns(self.x, (1 + steps) * num_classes)[:, :num_classes].clone()
+        labels[learned] = 0
+        walks = label_walks(labels, self.edge_index, steps)
+        return replace_last_columns(self.x, torch.cat([labels, walks], dim=1))
 
     def _neighbourhood(self, sampler: NeighbourSampler, nodes: Tensor) -> tuple[Callable[[], Tensor], Tensor, Tensor]:
         """What predicts the nodes from neighbours that are drawn; all of them are to learn from."""
@@ -128,9 +139,8 @@ class NodeTrainingModule(GraphTrainingModule):
         around = sampler.sample(nodes.cpu().numpy(), self.recipe.num_layers, self.recipe.neighbours, random)
         around = around.to(self.x.device)
         edge_attr = None if self.edge_attr is None else self.edge_attr[around.edges]
-        x, all_nodes = take_rows(self.x, around.nodes), torch.arange(len(nodes), device=self.x.device)
-        if self.recipe.label_reuse:
-            x = hide_columns(x, all_nodes, self.num_classes)
+        shown = self._without_labels(nodes) if self.recipe.label_reuse else self.x
+        x, all_nodes = take_rows(shown, around.nodes), torch.arange(len(nodes), device=self.x.device)
         return lambda: network.of_neighbourhood(x, around, edge_attr), all_nodes, self.y[nodes]
 
     def validate(self) -> dict[str, float]:

@@ -32,6 +32,13 @@ class NodeRecipe(NodeArchitecture):
         description="share of the labels that a step shows to the network as features, while it learns the others; "
         "0: labels are no features",
     )
+    label_steps: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="with label_reuse: the labels that are shown are also walked along the edges for so many steps, "
+        "and what arrives at a node is further features of it",
+    )
     consistency: float = Field(
         0.0,
         ge=0.0,
@@ -52,13 +59,15 @@ class NodeRecipe(NodeArchitecture):
     )
 
     @model_validator(mode="after")
-    def _batches_can_be_made(self) -> "NodeRecipe":
+    def _keys_fit_together(self) -> "NodeRecipe":
         if self.norm == "batch" and self.batch_nodes == 1:
             raise ValueError("norm 'batch' needs batch_nodes of at least 2, or 0 for all nodes")
         if self.neighbours and not self.batch_nodes:
             raise ValueError("neighbours are drawn for batch_nodes at a time: set it too, to 1024 for instance")
         if self.neighbours and self.conv in ("gcn", "mlp"):
             raise ValueError(f"neighbours are drawn for attention and conv is {self.conv!r}: leave the key out")
+        if self.label_steps and not self.label_reuse:
+            raise ValueError("label_steps are those of known labels: set label_reuse too, to 0.5 for instance")
         if self.devices > 1 and not self.batch_nodes:
             raise ValueError("the whole graph is learned by one process: with devices set batch_nodes too")
         return self

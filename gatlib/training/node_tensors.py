@@ -44,7 +44,8 @@ def node_tensors(network: Network, labels: Sequence[str | None], target: str, re
     classes = sorted_classes({label for label in labels if label is not None})
     rule = learn_rule(network)
     if recipe.label_reuse:
-        rule = rule.model_copy(update={"known_labels": KnownLabels(target=target, classes=classes)})
+        known = KnownLabels(target=target, classes=classes, steps=recipe.label_steps)
+        rule = rule.model_copy(update={"known_labels": known})
     check_text(rule, target, *classes)
     weight, notes = mean_weight(network.edge_weight, recipe)
     x, edge_index, edge_attr = network_tensors(network, rule, weight)

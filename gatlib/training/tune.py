@@ -103,6 +103,14 @@ def _same_study(study: Any, recipe: Recipe, molecules: LabelledMolecules) -> Non
 
 def _searched_settings(recipe: Recipe) -> dict[str, object]:
     """The recipe's own values of what :func:`_suggest` draws."""
+    training: dict[str, object] = {
+        "dropout": min(recipe.dropout, 0.5),
+        "learning_rate": min(max(recipe.learning_rate, 2e-4), 4e-3),
+        "weight_decay": min(max(recipe.weight_decay, 1e-6), 1e-1),
+        "batch_size": min(max(recipe.batch_size // 32, 1), 4) * 32,
+    }
+    if recipe.pretrained is not None:
+        return training
     return {
         "conv": recipe.conv,
         "attention": recipe.attention if recipe.attention in ("edges", "both") else "edges",
@@ -112,17 +120,25 @@ def _searched_settings(recipe: Recipe) -> dict[str, object]:
         "pooling": recipe.pooling if recipe.pooling in ("sum", "mean_max", "attention") else "mean_max",
         "jumping_knowledge": recipe.jumping_knowledge,
         "norm": recipe.norm if recipe.norm in ("batch", "layer") else "batch",
-        "dropout": min(recipe.dropout, 0.5),
-        "learning_rate": min(max(recipe.learning_rate, 2e-4), 4e-3),
-        "weight_decay": min(max(recipe.weight_decay, 1e-6), 1e-1),
-        "batch_size": min(max(recipe.batch_size // 32, 1), 4) * 32,
+        **training,
     }
 
 
 def _suggest(trial: Any, recipe: Recipe) -> Recipe:
-    """The recipe with the settings of a trial."""
+    """The recipe with the settings of a trial: a pretrained network is what it is, but for its dropout."""
+    settings = {} if recipe.pretrained is not None else _suggest_network(trial)
+    settings |= {
+        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
+        "learning_rate": trial.suggest_float("learning_rate", 2e-4, 4e-3, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
+        "batch_size": trial.suggest_int("batch_size", 32, 128, step=32),
+    }
+    return make_recipe(recipe.model_dump() | settings, f"trial {trial.number}")
+
+
+def _suggest_network(trial: Any) -> dict[str, object]:
     hidden_channels = trial.suggest_int("hidden_channels", 32, 256, step=32)
-    settings = {
+    return {
         "conv": trial.suggest_categorical("conv", ["gat", "gatv2", "transformer"]),
         "attention": trial.suggest_categorical("attention", ["edges", "both"]),
         "random_walk": trial.suggest_categorical("random_walk", [0, 16]),
@@ -132,12 +148,7 @@ def _suggest(trial: Any, recipe: Recipe) -> Recipe:
         "pooling": trial.suggest_categorical("pooling", ["sum", "mean_max", "attention"]),
         "jumping_knowledge": trial.suggest_categorical("jumping_knowledge", [False, True]),
         "norm": trial.suggest_categorical("norm", ["batch", "layer"]),
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 2e-4, 4e-3, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
-        "batch_size": trial.suggest_int("batch_size", 32, 128, step=32),
     }
-    return make_recipe(recipe.model_dump() | settings, f"trial {trial.number}")
 
 
 def _trial(trial: Any, recipe: Recipe, molecules: LabelledMolecules, split: Split, scale: Scale, folder: Path) -> float:

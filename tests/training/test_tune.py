@@ -10,6 +10,7 @@ import pytest
 
 from gatlib.errors import InputError
 from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
+from gatlib.training.pretrained import settings_of
 from gatlib.training.recipe import Recipe, load_recipe
 from gatlib.training.tune import _searched_settings, _suggest, tune
 
@@ -42,7 +43,15 @@ def test_a_search_goes_on_and_writes_its_best(
         tune(recipe.model_copy(update={"max_epochs": 2}), molecules, tmp_path, 3, None, said.append)
 
 
-def test_the_first_trial_is_the_recipe() -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(hidden_channels=96, heads=6, dropout=0.2),
+        Recipe.model_validate(settings_of("molecules") | {"pretrained": "molecules", "learning_rate": 5e-4}),
+    ],
+    ids=["from scratch", "pretrained"],
+)
+def test_the_first_trial_is_the_recipe(recipe: Recipe) -> None:
     class Given:
         """A trial that answers with what is in the queue."""
 
@@ -55,8 +64,12 @@ def test_the_first_trial_is_the_recipe() -> None:
             assert name.startswith("suggest_")
             return lambda setting, *space, **options: self.settings[setting]
 
-    recipe = Recipe(hidden_channels=96, heads=6, dropout=0.2)
     assert _suggest(Given(_searched_settings(recipe)), recipe) == recipe
+
+
+def test_a_pretrained_network_keeps_its_shape() -> None:
+    recipe = Recipe.model_validate(settings_of("molecules") | {"pretrained": "molecules"})
+    assert set(_searched_settings(recipe)) == {"dropout", "learning_rate", "weight_decay", "batch_size"}
 
 
 def test_without_optuna_the_extra_is_named(

@@ -72,8 +72,9 @@ def _sources(network: Network, rule: AttributeRule, node: int) -> list[_Source]:
         for name in STRUCTURE_NAMES:
             add(name, None)
     if rule.known_labels is not None:
-        for label in rule.known_labels.classes:
-            add(f"known {rule.known_labels.target}", label)
+        for group in rule.known_labels.groups:
+            for label in rule.known_labels.classes:
+                add(group, label)
     return sources
 
 

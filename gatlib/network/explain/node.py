@@ -231,8 +231,11 @@ def _notes(
         )
     if settings.global_attention:
         notes.append(f"the model also attends to all nodes: those beyond {layers} hops count in the attributes only")
-    if model.description.rule.structure is not None:
+    rule = model.description.rule
+    if rule.structure is not None:
         notes.append("degrees, walks and ranks stay those of the whole network where the edges of a neighbour go")
+    if rule.known_labels is not None and rule.known_labels.steps:
+        notes.append("labels some steps away stay those of the whole network where the edges of a neighbour go")
     if abs(gap) > _GAP_TO_TELL:
         more = "more" if gap > 0 else "less"
         notes.append(f"the importances of the attributes add up to {abs(gap):.3f} {more} than they should")
