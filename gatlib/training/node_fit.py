@@ -52,7 +52,8 @@ def train_nodes(
     when the model is written.
 
     Args:
-        x: node features ``[N, F]``, dense or `torch.sparse_csr`.
+        x: node features ``[N, F]``, dense or `torch.sparse_csr`. With ``label_reuse`` the labels of the training nodes
+            come last, and what :func:`gatlib.nn.label_walks.label_walks` makes of them after that.
         edge_index: source and target of every edge ``[2, E]``.
         y: classes ``[N]`` from 0 to ``num_classes - 1``, -1 where unknown. Nodes of unknown class are neither learned
             nor scored, whatever part they are in.

@@ -371,7 +371,9 @@ def test_tables_are_learned_and_new_nodes_predicted(run: Run, network_files: Pat
 
 
 def test_labels_that_are_known_are_seen(run: Run, network_files: Path, tmp_path: Path) -> None:
-    (tmp_path / "reuse.yaml").write_text("hidden_channels: 8\nheads: 2\nmax_epochs: 3\nlabel_reuse: 0.5\n")
+    (tmp_path / "reuse.yaml").write_text(
+        "hidden_channels: 8\nheads: 2\nmax_epochs: 3\nlabel_reuse: 0.5\nlabel_steps: 2\n"
+    )
     edges = ["--edges", network_files / "edges.csv"]
     learned = [*edges, "--labels", network_files / "labels.csv", "--target", "side", "--split", "part"]
     assert run("train", *learned, "--recipe", tmp_path / "reuse.yaml", "-o", "model")[0] == 0
@@ -392,6 +394,7 @@ def test_labels_that_are_known_are_seen(run: Run, network_files: Path, tmp_path:
     assert run("explain", "-m", "model", *edges, *seen)[0] == 0
     attributes = pd.read_csv("why/attributes.csv").set_index(["attribute", "value"])
     assert attributes.loc[("known side", "left"), "neighbourhood"] != 0
+    assert attributes.loc[("known side 2 steps away", "left"), "own"] != 0
     for labels, reason in [
         ("id,side\na,left\nz,right\n", "node 'z' is not in the network: leave its row out"),
         ("id,side\na,middle\n", "node 'a' has the label 'middle', which is none of the 2 classes of 'side'"),

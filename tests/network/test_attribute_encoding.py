@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from pydantic import ValidationError
 from scipy.sparse import csr_matrix, issparse
 
@@ -13,6 +14,7 @@ from gatlib.errors import InputError
 from gatlib.network.encoding import AttributeRule, KnownLabels, encode, learn_rule
 from gatlib.network.network import Network
 from gatlib.network.structure import STRUCTURE_NAMES, structural_features
+from gatlib.nn.label_walks import label_walks
 
 
 def network_of(
@@ -221,3 +223,21 @@ def test_known_labels_are_the_last_columns(wide: bool) -> None:
     assert encoded(None).sum() == 0
     with pytest.raises(InputError, match="node '2' has the label 'left', which is none of the 2 classes of 'side'"):
         encoded(["1", "NA", "left"])
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_labels_some_steps_away_come_after_the_known_ones(wide: bool) -> None:
+    network = network_of({}, np.eye(600 if wide else 5))
+    known = KnownLabels(target="side", classes=["left", "right"], steps=2)
+    rule = learn_rule(network).model_copy(update={"known_labels": known})
+    rule = AttributeRule.model_validate_json(rule.model_dump_json())
+    assert rule.names[-6:] == [
+        f"known side{group} = {label}" for group in ("", " 1 step away", " 2 steps away") for label in ("left", "right")
+    ]
+    labels = ["left", "right", *[None] * (network.num_nodes - 2)]
+    found = encode(replace(network, known_labels=labels), rule)
+    assert found.shape[1] == rule.width
+    columns = found.toarray()[:, -6:] if issparse(found) else found[:, -6:]
+    walks = label_walks(torch.from_numpy(columns[:, :2].copy()), torch.from_numpy(network.edge_index), 2)
+    assert walks.any()
+    assert np.array_equal(columns[:, 2:], walks.numpy())

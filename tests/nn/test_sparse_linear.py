@@ -2,7 +2,7 @@
 
 import torch
 
-from gatlib.nn.sparse_linear import first_rows, hide_columns, take_rows
+from gatlib.nn.sparse_linear import first_rows, hide_columns, last_columns, replace_last_columns, take_rows
 
 
 def test_rows_of_a_sparse_matrix() -> None:
@@ -34,3 +34,21 @@ def test_columns_are_hidden_in_some_rows_of_a_copy() -> None:
         assert torch.equal(hidden.to_dense(), expected)
         assert torch.equal(hide_columns(given, torch.tensor([], dtype=torch.int64), 2).to_dense(), x)
     assert x.min() == 1
+
+
+def test_the_last_columns_are_taken_and_replaced() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 5, generator=generator) * (torch.rand(6, 5, generator=generator) < 0.4)
+    x[2] = 0.0
+    for number in (0, 2, 5):
+        columns = torch.randn(6, number, generator=generator)
+        expected = torch.cat([x[:, : 5 - number], columns], dim=1)
+        for given in (x, x.to_sparse_csr()):
+            assert torch.equal(last_columns(given, number), x[:, 5 - number :])
+            replaced = replace_last_columns(given, columns)
+            assert replaced.layout == given.layout
+            assert torch.equal(replaced.to_dense(), expected)
+            if given.layout == torch.sparse_csr:  # in order, as PyTorch wants them
+                torch.sparse_csr_tensor(
+                    replaced.crow_indices(), replaced.col_indices(), replaced.values(), x.shape, check_invariants=True
+                )

@@ -16,6 +16,7 @@ from torch_geometric.utils import stochastic_blockmodel_graph
 
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
+from gatlib.nn.label_walks import label_walks
 from gatlib.nn.sparse_linear import hide_columns, take_rows
 from gatlib.training import graph_module
 from gatlib.training.node_fit import TrainedNodes, train_nodes
@@ -353,3 +354,41 @@ def test_a_recipe_is_flat_yaml(tmp_path: Path) -> None:
         NodeRecipe(neighbours=5)
     with pytest.raises(ValidationError, match="neighbours are drawn for attention and conv is 'gcn'"):
         NodeRecipe(neighbours=5, batch_nodes=100, conv="gcn")
+
+
+@pytest.mark.parametrize("batches", BATCHES, ids=str)
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_labels_walk_from_others_than_those_to_learn(
+    batches: dict[str, int],
+    is_sparse: bool,
+    blocks: Any,
+    learn: Callable[..., TrainedNodes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, edge_index, y, split = blocks
+    labels = torch.zeros(NODES, 2)
+    labels[split.train, y[split.train]] = 1
+    x = torch.cat([labels, label_walks(labels, edge_index, 2)], dim=1)
+    shown: list[int] = []
+    learned: list[Tensor] = []
+    without_labels = NodeTrainingModule._without_labels
+
+    def spy(module: NodeTrainingModule, rows: Tensor) -> Tensor:
+        found = without_labels(module, rows)
+        dense = found.to_dense()
+        shown.append(int(dense[:, :2].sum()))
+        assert not dense[rows, :2].any()
+        assert torch.equal(dense[:, 2:], label_walks(dense[:, :2].clone(), edge_index, 2))
+        learned.append(rows)
+        return found
+
+    monkeypatch.setattr(NodeTrainingModule, "_without_labels", spy)
+    recipe = with_settings(label_reuse=0.5, label_steps=2, max_epochs=30, patience=30, norm="none", **batches)
+    trained = learn(recipe, x=x.to_sparse_csr() if is_sparse else x)
+    assert trained.valid_score > 0.9
+    assert all(known == 40 - len(rows) for known, rows in zip(shown, learned, strict=True))
+
+
+def test_steps_are_those_of_labels_that_are_shown() -> None:
+    with pytest.raises(ValidationError, match="label_steps are those of known labels: set label_reuse too"):
+        NodeRecipe(label_steps=2)
