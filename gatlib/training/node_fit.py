@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
 import numpy as np
@@ -13,9 +12,8 @@ from torch import Tensor, nn
 
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
-from gatlib.models import NodeAttentionNetwork
 from gatlib.training.graph_fit import check_finite, fit_graph
-from gatlib.training.node_module import node_module
+from gatlib.training.node_module import NodeProblem, node_module, node_network
 from gatlib.training.node_parts import node_batches
 from gatlib.training.node_processes import check_alone, fit_in_processes
 from gatlib.training.node_recipe import NodeRecipe
@@ -72,20 +70,13 @@ def train_nodes(
     train, valid = check_nodes(x, edge_index, y, split, recipe, num_classes, edge_attr)
     if make_network and (recipe.neighbours or recipe.devices > 1):
         raise InputError("neighbours and devices are for the network of a recipe and no other: leave these keys out")
-    tensors: dict[str, Any] = {
-        "x": x,
-        "edge_index": edge_index,
-        "y": y,
-        "edge_attr": edge_attr,
-        "train": train,
-        "valid": valid,
-    }
+    problem = NodeProblem(num_classes, x, edge_index, edge_attr, y, train, valid)
     network: nn.Module
     if recipe.devices > 1:
-        network = NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
-        fitted = fit_in_processes(network, tensors, recipe, folder, callbacks)
+        network = node_network(problem, recipe)
+        fitted = fit_in_processes(network, problem, recipe, folder, callbacks)
     else:
-        module = node_module(recipe, num_classes, **tensors, make_network=make_network)
+        module = node_module(problem, recipe, make_network)
         network, fitted = module.network, fit_graph(module, folder, callbacks)
     return TrainedNodes(network, fitted.valid_score, fitted.epochs, fitted.seconds)
 

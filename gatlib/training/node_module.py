@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,21 +24,30 @@ from gatlib.training.node_recipe import NodeRecipe
 TEMPERATURE = 0.3
 
 
+class NodeProblem(NamedTuple):
+    """A graph and what is to be learned of its nodes."""
+
+    num_classes: int
+    x: Tensor  # [N, F], dense or torch.sparse_csr
+    edge_index: Tensor  # [2, E]
+    edge_attr: Tensor | None  # [E, D]
+    y: Tensor  # [N] classes, -1 where unknown
+    train: Tensor  # nodes of known class to learn from
+    valid: Tensor  # nodes of known class to choose the epoch by
+
+
 def node_module(
-    recipe: NodeRecipe,
-    num_classes: int,
-    x: Tensor,
-    edge_index: Tensor,
-    y: Tensor,
-    edge_attr: Tensor | None,
-    train: Tensor,
-    valid: Tensor,
-    make_network: Callable[[], nn.Module] | None = None,
+    problem: NodeProblem, recipe: NodeRecipe, make_network: Callable[[], nn.Module] | None = None
 ) -> "NodeTrainingModule":
     """The network of a recipe, or another one, before its first step."""
     torch.manual_seed(recipe.seed)
-    network = make_network() if make_network else NodeAttentionNetwork(recipe.architecture(), x.size(1), num_classes)
-    return NodeTrainingModule(network, recipe, num_classes, x, edge_index, y, edge_attr, train, valid)
+    network = make_network() if make_network else node_network(problem, recipe)
+    return NodeTrainingModule(network, problem, recipe)
+
+
+def node_network(problem: NodeProblem, recipe: NodeRecipe) -> NodeAttentionNetwork:
+    """The network of a recipe, with random weights."""
+    return NodeAttentionNetwork(recipe.architecture(), problem.x.size(1), problem.num_classes)
 
 
 class NodeTrainingModule(GraphTrainingModule):
@@ -48,12 +58,9 @@ class NodeTrainingModule(GraphTrainingModule):
 
     Args:
         network: what to train.
+        problem: the graph. With ``label_reuse`` the last columns of x are the known labels, one for each class, and
+            with ``label_steps`` as many for each step come after them.
         recipe: the settings.
-        num_classes: with ``label_reuse``, the last so many columns of x are the known labels; with ``label_steps`` as
-            many for each step come after them.
-        x, edge_index, edge_attr: the graph.
-        y: classes, -1 where unknown.
-        train, valid: nodes with known classes, to learn from and to choose the epoch by.
     """
 
     recipe: NodeRecipe
@@ -65,27 +72,24 @@ class NodeTrainingModule(GraphTrainingModule):
     valid_nodes: Tensor
     valid_y: Tensor
 
-    def __init__(
-        self,
-        network: nn.Module,
-        recipe: NodeRecipe,
-        num_classes: int,
-        x: Tensor,
-        edge_index: Tensor,
-        y: Tensor,
-        edge_attr: Tensor | None,
-        train: Tensor,
-        valid: Tensor,
-    ) -> None:
+    def __init__(self, network: nn.Module, problem: NodeProblem, recipe: NodeRecipe) -> None:
         super().__init__(network, recipe, monitored=f"valid_{recipe.metric}")
-        self.num_classes = num_classes
+        self.num_classes = problem.num_classes
         # Classes that are not for learning are none of this module's business.
-        learned = torch.full_like(y, -1)
-        learned[train] = y[train]
-        graph = {"x": x, "edge_index": edge_index, "edge_attr": edge_attr, "y": learned}
-        for name, tensor in {**graph, "train_nodes": train, "valid_nodes": valid, "valid_y": y[valid]}.items():
+        learned = torch.full_like(problem.y, -1)
+        learned[problem.train] = problem.y[problem.train]
+        tensors = {
+            "x": problem.x,
+            "edge_index": problem.edge_index,
+            "edge_attr": problem.edge_attr,
+            "y": learned,
+            "train_nodes": problem.train,
+            "valid_nodes": problem.valid,
+            "valid_y": problem.y[problem.valid],
+        }
+        for name, tensor in tensors.items():
             self.register_buffer(name, tensor, persistent=False)
-        self.neighbours = NeighbourSampler(edge_index, x.size(0)) if recipe.neighbours else None
+        self.neighbours = NeighbourSampler(problem.edge_index, problem.x.size(0)) if recipe.neighbours else None
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         num_nodes, recipe = self.x.size(0), self.recipe

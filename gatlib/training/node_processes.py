@@ -17,7 +17,7 @@ from gatlib.errors import InputError
 from gatlib.models import NodeAttentionNetwork
 from gatlib.training.graph_fit import FittedGraph, run_epochs, take_best
 from gatlib.training.graph_module import BestEpoch
-from gatlib.training.node_module import node_module
+from gatlib.training.node_module import NodeProblem, node_module
 from gatlib.training.node_recipe import NodeRecipe
 from gatlib.training.run_folder import STATE
 
@@ -40,7 +40,7 @@ def check_alone() -> None:
 
 def fit_in_processes(
     network: NodeAttentionNetwork,
-    tensors: dict[str, Any],
+    problem: NodeProblem,
     recipe: NodeRecipe,
     folder: Path,
     callbacks: Sequence[lightning.Callback],
@@ -54,7 +54,7 @@ def fit_in_processes(
 
     Args:
         network: gets the weights of the best epoch. Its own do not matter: those to begin with are those of the recipe.
-        tensors: the graph and its nodes, as :func:`gatlib.training.node_module.node_module` takes them.
+        problem: the graph and its nodes.
         recipe: the settings.
         folder: where to write ``training_log.csv`` and the state of the run.
         callbacks: called in the first process after every epoch too.
@@ -66,9 +66,9 @@ def fit_in_processes(
     state = folder / STATE
     state.mkdir(parents=True, exist_ok=True)
     (state / "store").unlink(missing_ok=True)  # of a run that stopped
-    torch.save(tensors, state / "graph.pt")
+    torch.save(problem._asdict(), state / "graph.pt")
     threads = max(1, torch.get_num_threads() // recipe.devices)
-    job = (recipe, network.num_outputs, folder, list(callbacks), threads)
+    job = (recipe, folder, list(callbacks), threads)
     try:
         multiprocessing.spawn(_train, job, recipe.devices)
     except multiprocessing.ProcessExitedException as error:
@@ -83,7 +83,7 @@ def fit_in_processes(
     return take_best(network, best, epochs, time.perf_counter() - started)
 
 
-def _train(rank: int, recipe: NodeRecipe, num_classes: int, folder: Path, callbacks: list[Any], threads: int) -> None:
+def _train(rank: int, recipe: NodeRecipe, folder: Path, callbacks: list[Any], threads: int) -> None:
     """One of the processes."""
     for message in ("Sparse CSR tensor support is in beta", "Grad strides do not match bucket view strides"):
         warnings.filterwarnings("ignore", message)
@@ -93,11 +93,11 @@ def _train(rank: int, recipe: NodeRecipe, num_classes: int, folder: Path, callba
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     store = distributed.FileStore(str(state / "store"), recipe.devices)
     distributed.init_process_group(backend, store=store, rank=rank, world_size=recipe.devices, timeout=_PATIENCE)
-    tensors = torch.load(state / "graph.pt", mmap=True, weights_only=True)
+    problem = NodeProblem(**torch.load(state / "graph.pt", mmap=True, weights_only=True))
     # The graph is among the buffers, and it is the same for all.
     strategy = DDPStrategy(broadcast_buffers=False, process_group_backend=backend)
     try:
-        run_epochs(node_module(recipe, num_classes, **tensors), folder, callbacks if rank == 0 else [], strategy)
+        run_epochs(node_module(problem, recipe), folder, callbacks if rank == 0 else [], strategy)
         distributed.barrier()
     except KeyboardInterrupt:  # of which the process that waits for this one tells
         pass
