@@ -31,13 +31,16 @@ def label_walks(labels: Tensor, edge_index: Tensor, steps: int) -> Tensor:
     step; Shi et al., "Masked Label Prediction" (UniMP), IJCAI 2021, for labels as features.
     """
     source, target = edge_index
-    out_degree, in_degree = (ends.bincount(minlength=labels.size(0)).clamp_(min=1) for ends in (source, target))
-    weight = (out_degree[source] * in_degree[target]).to(labels.dtype).rsqrt_().unsqueeze(1)
+    # Per node, not per edge: there are fewer of them.
+    out_root, in_root = (
+        ends.bincount(minlength=labels.size(0)).clamp_(min=1).to(labels.dtype).rsqrt_().unsqueeze(1)
+        for ends in (source, target)
+    )
     known = labels.sum(dim=1, keepdim=True)
     walked = labels - known * (labels.sum(dim=0) / known.sum().clamp(min=1))
     found = []
     for _ in range(steps):
-        walked = torch.zeros_like(walked).index_add_(0, target, weight * walked[source])
+        walked = in_root * torch.zeros_like(walked).index_add_(0, target, (out_root * walked)[source])
         size = walked.square().mean().sqrt()
         found.append(torch.where(size > _NOTHING, walked / size, 0.0))
     return torch.cat(found, dim=1)
