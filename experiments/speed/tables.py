@@ -30,10 +30,10 @@ def speed_tables() -> str:
             keys = [name for name in ("device", "graph", "layer", "mode") if name in table]
             last = table.drop_duplicates(keys, keep="last")
             tables.append(f"## edge_attention.py: {LAYER_BENCHMARK[path.stem]}\n\n{plain_table(last)}")
+        elif path.stem == "full_graph":  # its graphs are measured one by one
+            tables.append(f"## {path.stem}.py\n\n{plain_table(table.drop_duplicates(['graph', 'peer'], keep='last'))}")
         else:
-            alone = [name for name in ("graph", "peer") if name in table]  # its graphs are measured one by one
-            of_last_commit = table[table["commit"] == table["commit"].iloc[-1]]
-            last = table.drop_duplicates(alone, keep="last") if "graph" in alone else of_last_commit
+            last = table[table["commit"] == table["commit"].iloc[-1]]
             tables.append(f"## {path.stem}.py\n\n{plain_table(last)}")
     return "\n".join(tables)
 
