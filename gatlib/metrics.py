@@ -22,6 +22,18 @@ from gatlib.data.cards import TaskType
 
 #: The metrics of each kind of task; the first chooses the best epoch.
 METRICS = {"classification": ("roc_auc", "pr_auc"), "regression": ("rmse", "mae", "r2")}
+#: What a metric is called where people read.
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "roc_auc": "ROC-AUC",
+    "pr_auc": "PR-AUC",
+    "average_precision": "average precision",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "log_loss": "log-loss",
+}
 #: Metrics where more is better.
 HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "r2", "accuracy", "macro_f1", "average_precision"}
 #: K of Hits@K, the share of the edges that are ranked above the K-th best pair without an edge.

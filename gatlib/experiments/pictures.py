@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from gatlib.data.cards import TaskType
 from gatlib.experiments.results import is_identity
 from gatlib.experiments.scores import predicted_tasks
-from gatlib.metrics import HIGHER_IS_BETTER
+from gatlib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
 
 _BINS = 10  # of a calibration curve
 _MOST_LABELS = 12  # tasks with a colour and a name of their own
@@ -56,7 +56,7 @@ def draw_seeds(results: pd.DataFrame, metric: str, title: str, picture: Path) ->
             axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.invert_yaxis()
-        axes.set_title(f"{split} split, test {metric.replace('_', '-').upper()}", fontsize="medium")
+        axes.set_title(f"{split} split, test {METRIC_NAMES[metric]}", fontsize="medium")
         axes.grid(axis="x", alpha=0.3)
     figure.suptitle(f"{title}. A dot for each seed, a line for the mean")
     figure.savefig(picture, dpi=120)

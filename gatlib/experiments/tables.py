@@ -11,17 +11,8 @@ from gatlib.errors import InputError
 from gatlib.experiments.experiment import experiment_names, load_experiment
 from gatlib.experiments.pictures import draw_seeds
 from gatlib.experiments.results import read_results
-from gatlib.metrics import HIGHER_IS_BETTER, METRICS
+from gatlib.metrics import HIGHER_IS_BETTER, METRIC_NAMES, METRICS
 
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-}
 NODE_METRICS = ("accuracy", "roc_auc", "macro_f1")
 PUBLISHED = ("model", "split", "metric", "value", "std", "source")
 INTRODUCTION = """# Experiments

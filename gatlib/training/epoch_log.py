@@ -50,7 +50,7 @@ def plot_learning_curve(
     """
     from matplotlib.figure import Figure
 
-    from gatlib.metrics import HIGHER_IS_BETTER
+    from gatlib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
 
     log = pd.read_csv(log_file)
     curve = log[f"valid_{score}"]
@@ -64,7 +64,7 @@ def plot_learning_curve(
     losses.legend()
     scores.plot(log["epoch"], curve, color="tab:green")
     scores.plot(log["epoch"][best], curve[best], "o", color="tab:red", label=f"kept: epoch {best}, {curve[best]:.3f}")
-    scores.set(xlabel="epoch", ylabel=score.replace("_", "-").upper(), title=title)
+    scores.set(xlabel="epoch", ylabel=METRIC_NAMES[score], title=title)
     scores.legend()
     for axes in (losses, scores):
         axes.grid(alpha=0.3)

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from gatlib.metrics import METRIC_NAMES
 from gatlib.network.link_model import LinkModelDescription
 from gatlib.training.node_card import some_of
-
-_METRIC_NAMES = {"roc_auc": "ROC-AUC", "average_precision": "average precision"}
 
 
 def write_link_card(folder: Path, description: LinkModelDescription) -> None:
@@ -33,7 +32,7 @@ def write_link_card(folder: Path, description: LinkModelDescription) -> None:
         "",
         "Beside scores that need no training, on the same pairs and from the same graph.",
         "",
-        f"| split | scores of | {' | '.join(_METRIC_NAMES.get(name, name.capitalize()) for name in names)} |",
+        f"| split | scores of | {' | '.join(METRIC_NAMES.get(name, name.capitalize()) for name in names)} |",
         f"|---|---|{'---|' * len(names)}",
     ]
     for part, found in description.metrics.items():

@@ -4,14 +4,13 @@ from pathlib import Path
 
 from gatlib.checkpoint import ALL, ModelDescription
 from gatlib.data.cards import DatasetCard, card_names, load_card
-from gatlib.metrics import METRICS
+from gatlib.metrics import METRIC_NAMES, METRICS
 
 _SIDE_FEATURES = {
     "morgan": "counts of circular substructures (Morgan, radius 2, 2048 bits)",
     "descriptors": "RDKit's descriptors",
     "both": "counts of circular substructures (Morgan, radius 2, 2048 bits) and RDKit's descriptors",
 }
-_METRIC_NAMES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 
 
 def write_model_card(folder: Path, description: ModelDescription) -> None:
@@ -89,7 +88,7 @@ def _metrics_table(description: ModelDescription, card: DatasetCard | None) -> l
     names = METRICS[description.task_type]
     meanings = {task.column: task.meaning for task in card.tasks} if card else {}
     test, valid = description.metrics["test"], description.metrics["valid"]
-    header = [*(f"test {_METRIC_NAMES[name]}" for name in names), f"valid {_METRIC_NAMES[names[0]]}"]
+    header = [*(f"test {METRIC_NAMES[name]}" for name in names), f"valid {METRIC_NAMES[names[0]]}"]
     lines = [f"| task | meaning | {' | '.join(header)} |", f"|---|---|{'---|' * len(header)}"]
     for task in [*description.tasks, "mean"]:
         values = [*(test[task][name] for name in names), valid[task][names[0]]]

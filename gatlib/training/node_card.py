@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from gatlib.data.cards import card_names, load_network_card
+from gatlib.metrics import METRIC_NAMES
 from gatlib.network.node_model import NodeModelDescription
 
-_METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc": "ROC-AUC", "log_loss": "log-loss"}
 _MANY = 30
 
 
@@ -13,7 +13,9 @@ def write_node_card(folder: Path, description: NodeModelDescription) -> None:
     """Write ``README.md`` from the description of the model."""
     training, settings = description.training, description.architecture
     sizes = ", ".join(f"{count:,} {part}" for part, count in training.labelled.items())
-    names = [name for name in _METRIC_NAMES if any(found[name] is not None for found in description.metrics.values())]
+    names = [
+        name for name in METRIC_NAMES if any(found.get(name) is not None for found in description.metrics.values())
+    ]
     lines = [
         f"# {description.name}",
         "",
@@ -33,7 +35,7 @@ def write_node_card(folder: Path, description: NodeModelDescription) -> None:
         "",
         "## How good it is",
         "",
-        f"| split | {' | '.join(_METRIC_NAMES[name] for name in names)} |",
+        f"| split | {' | '.join(METRIC_NAMES[name] for name in names)} |",
         f"|---|{'---|' * len(names)}",
     ]
     for part, found in description.metrics.items():
