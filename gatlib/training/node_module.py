@@ -22,6 +22,8 @@ from gatlib.training.node_recipe import NodeRecipe
 
 #: Of the mean of two predictions, as of GRAND on CiteSeer: the lower, the surer is what both are drawn to.
 TEMPERATURE = 0.3
+#: Epochs over which the weight of consistency rises: at once, a few networks settle on a single class.
+RAMP_EPOCHS = 100
 
 
 class NodeProblem(NamedTuple):
@@ -106,7 +108,8 @@ class NodeTrainingModule(GraphTrainingModule):
             [F.cross_entropy(each[learned], y, label_smoothing=recipe.label_smoothing) for each in logits]
         ).mean()
         if recipe.consistency:
-            loss = loss + recipe.consistency * disagreement(torch.stack(logits))
+            rise = min(1.0, (self.current_epoch + 1) / RAMP_EPOCHS)
+            loss = loss + recipe.consistency * rise * disagreement(torch.stack(logits))
         self.losses.append(loss.detach())
         return loss
 

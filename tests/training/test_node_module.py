@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from gatlib.data.splits import Split
 from gatlib.training.node_fit import train_nodes
-from gatlib.training.node_module import TEMPERATURE, disagreement
+from gatlib.training.node_module import RAMP_EPOCHS, TEMPERATURE, disagreement
 from gatlib.training.node_recipe import NodeRecipe
 
 
@@ -48,10 +49,26 @@ def test_nodes_without_labels_are_learned_from(
 
     original: Callable[[torch.Tensor], torch.Tensor] = disagreement
     monkeypatch.setattr("gatlib.training.node_module.disagreement", counted)
+    _train(NodeRecipe(hidden_channels=8, heads=2, max_epochs=2, consistency=1.0, **batches), tmp_path)
+    assert sizes == {0: [(2, 16, 2)] * 2, 8: [(2, 8, 2)] * 4, 4: [(2, 4, 2)] * 2}[batches.get("batch_nodes", 0)]
+
+
+def test_its_weight_rises_over_the_first_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatlib.training.node_module.disagreement", lambda _: torch.tensor(1.0))  # nothing to learn of
+    settings = {"hidden_channels": 8, "heads": 2, "dropout": 0.0, "max_epochs": RAMP_EPOCHS + 5, "patience": 100}
+    with_it, without = (
+        _train(NodeRecipe(consistency=weight, **settings), tmp_path / str(weight)) for weight in (2.0, 0.0)
+    )
+    expected = [2.0 * (epoch + 1) / RAMP_EPOCHS for epoch in range(RAMP_EPOCHS)] + [2.0] * 5
+    assert list(with_it - without) == pytest.approx(expected, abs=1e-5)
+
+
+def _train(recipe: NodeRecipe, folder: Path) -> pd.Series:
+    """The training loss of each epoch, of a graph of 16 nodes with eight labels."""
+    folder.mkdir(exist_ok=True)
     generator = torch.Generator().manual_seed(0)
     x, edge_index = torch.randn(16, 3, generator=generator), torch.randint(16, (2, 60), generator=generator)
     nodes = torch.arange(16).numpy()
     split = Split(nodes[:4], nodes[4:8], nodes[8:])
-    recipe = NodeRecipe(hidden_channels=8, heads=2, max_epochs=2, consistency=1.0, **batches)
-    train_nodes(x, edge_index, torch.arange(16) % 2, split, recipe, tmp_path, 2)
-    assert sizes == {0: [(2, 16, 2)] * 2, 8: [(2, 8, 2)] * 4, 4: [(2, 4, 2)] * 2}[batches.get("batch_nodes", 0)]
+    train_nodes(x, edge_index, torch.arange(16) % 2, split, recipe, folder, 2)
+    return pd.read_csv(folder / "training_log.csv")["train_loss"]
