@@ -88,20 +88,6 @@ def take_rows(x: Tensor, rows: Tensor) -> Tensor:
     )
 
 
-def hide_columns(x: Tensor, rows: Tensor, number: int) -> Tensor:
-    """A copy of ``x`` with zeros in the last `number` columns of some rows; ``[N, F]``, dense or `torch.sparse_csr`."""
-    first = x.size(1) - number
-    if x.layout != torch.sparse_csr:
-        x = x.clone()
-        x[rows, first:] = 0
-        return x
-    is_hidden = torch.zeros(x.size(0), dtype=torch.bool, device=x.device)
-    is_hidden[rows] = True
-    of_hidden = is_hidden.repeat_interleave(x.crow_indices().diff())
-    values = x.values().masked_fill(of_hidden & (x.col_indices() >= first), 0)
-    return torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False)
-
-
 def last_columns(x: Tensor, number: int) -> Tensor:
     """The last `number` columns, dense; ``[N, F]`` to ``[N, number]``."""
     first = x.size(1) - number

@@ -15,7 +15,7 @@ from gatlib.models import NodeAttentionNetwork
 from gatlib.network.node_memory import over_whole_graph
 from gatlib.nn.label_walks import label_walks
 from gatlib.nn.neighbours import NeighbourSampler
-from gatlib.nn.sparse_linear import hide_columns, last_columns, replace_last_columns, take_rows
+from gatlib.nn.sparse_linear import last_columns, replace_last_columns, take_rows
 from gatlib.training.graph_module import GraphTrainingModule
 from gatlib.training.node_parts import Share, induced_subgraph, node_batches
 from gatlib.training.node_recipe import NodeRecipe
@@ -131,12 +131,11 @@ class NodeTrainingModule(GraphTrainingModule):
     def _without_labels(self, learned: Tensor) -> Tensor:
         """The features, without the labels that are to be learned, as in UniMP (Shi et al., IJCAI 2021)."""
         steps, num_classes = self.recipe.label_steps, self.num_classes
-        if not steps:
-            return hide_columns(self.x, learned, num_classes)
         labels = last_columns(self.x, (1 + steps) * num_classes)[:, :num_classes].clone()
         labels[learned] = 0
-        walks = label_walks(labels, self.edge_index, steps)
-        return replace_last_columns(self.x, torch.cat([labels, walks], dim=1))
+        if steps:
+            labels = torch.cat([labels, label_walks(labels, self.edge_index, steps)], dim=1)
+        return replace_last_columns(self.x, labels)
 
     def _neighbourhood(self, sampler: NeighbourSampler, nodes: Tensor) -> tuple[Callable[[], Tensor], Tensor, Tensor]:
         """What predicts the nodes from neighbours that are drawn; all of them are to learn from."""

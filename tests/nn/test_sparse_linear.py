@@ -2,7 +2,7 @@
 
 import torch
 
-from gatlib.nn.sparse_linear import first_rows, hide_columns, last_columns, replace_last_columns, take_rows
+from gatlib.nn.sparse_linear import first_rows, last_columns, replace_last_columns, take_rows
 
 
 def test_rows_of_a_sparse_matrix() -> None:
@@ -23,17 +23,6 @@ def test_first_rows_of_a_sparse_matrix() -> None:
         assert torch.equal(first_rows(x.to_sparse_csr(), number).to_dense(), x[:number])
         assert torch.equal(first_rows(x, number), x[:number])
     assert first_rows(x, None) is x
-
-
-def test_columns_are_hidden_in_some_rows_of_a_copy() -> None:
-    x = torch.arange(1.0, 13.0).view(3, 4)
-    expected = torch.tensor([[1.0, 2, 0, 0], [5, 6, 7, 8], [9, 10, 0, 0]])
-    for given in (x, x.to_sparse_csr()):
-        hidden = hide_columns(given, torch.tensor([2, 0]), 2)
-        assert hidden.layout == given.layout
-        assert torch.equal(hidden.to_dense(), expected)
-        assert torch.equal(hide_columns(given, torch.tensor([], dtype=torch.int64), 2).to_dense(), x)
-    assert x.min() == 1
 
 
 def test_the_last_columns_are_taken_and_replaced() -> None:

@@ -55,7 +55,7 @@ def test_nodes_without_labels_are_learned_from(
 
 def test_its_weight_rises_over_the_first_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gatlib.training.node_module.disagreement", lambda _: torch.tensor(1.0))  # nothing to learn of
-    settings = {"hidden_channels": 8, "heads": 2, "dropout": 0.0, "max_epochs": RAMP_EPOCHS + 5, "patience": 100}
+    settings = {"hidden_channels": 8, "heads": 2, "dropout": 0.0, "max_epochs": RAMP_EPOCHS + 5, "patience": 1000}
     with_it, without = (
         _train(NodeRecipe(consistency=weight, **settings), tmp_path / str(weight)) for weight in (2.0, 0.0)
     )
