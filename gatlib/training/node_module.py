@@ -22,7 +22,7 @@ from gatlib.training.node_recipe import NodeRecipe
 
 #: Of the mean of two predictions, as of GRAND on CiteSeer: the lower, the surer is what both are drawn to.
 TEMPERATURE = 0.3
-#: Epochs over which the weight of consistency rises: at once, a few networks settle on a single class.
+#: Epochs over which the weight of consistency rises: a large one from the start holds some seeds at a low score.
 RAMP_EPOCHS = 100
 
 
