@@ -145,7 +145,10 @@ def _checked(labels: Sequence[str | None], part_of_row: Sequence[str | None], wh
             rows[part].append(row)
     empty = [name for name in SPLIT_NAMES if not rows[name]]
     if empty:
-        raise InputError(f"{where} has no labelled {' and no '.join(empty)} nodes: each part needs some, label more or move some there")
+        missing = " and no ".join(empty)
+        raise InputError(
+            f"{where} has no labelled {missing} nodes: each part needs some, label more or move some there"
+        )
     learned = {labels[row] for row in rows["train"]}
     unseen = sorted({str(labels[row]) for name in ("valid", "test") for row in rows[name]} - learned)
     notes = [f"class {unseen[0]!r:.60} has no node in train: the model cannot predict it"] if unseen else []
