@@ -27,6 +27,7 @@ from gatlib.experiments.scores import Scores, scores_of
 from gatlib.experiments.selection import mean_predictions, write_selected
 from gatlib.training.fit import fit, write_predictions, write_split
 from gatlib.training.molecules import LabelledMolecules, split_molecules
+from gatlib.training.pretrained import describe_overlap
 from gatlib.training.recipe import Recipe, make_recipe
 from gatlib.training.train import read_dataset
 
@@ -97,6 +98,10 @@ class MoleculeRuns:
         if model in BASELINES:
             _run_baseline(model, molecules, rows, seed, folder)
             return
+        if recipe.pretrained is not None and (
+            note := describe_overlap(recipe.pretrained, self.experiment.dataset, recipe.split)
+        ):
+            self.say(note)
         self._molecules = molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
         unit = load_card(self.experiment.dataset).unit
         fit(molecules, rows, recipe, folder, name=self.experiment.name, unit=unit, progress=True)

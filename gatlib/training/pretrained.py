@@ -20,6 +20,21 @@ def settings_of(pretrained: str) -> dict[str, object]:
     return read_description(pretrained_folder(pretrained)).architecture.model_dump(exclude=_FREE)
 
 
+def describe_overlap(pretrained: str, dataset: str, split: str) -> str | None:
+    """A sentence where the network may have been pretrained on structures of a data set's valid and test.
+
+    None where the data set was no source of its, or that split's valid and test were left out.
+    """
+    training = read_description(pretrained_folder(pretrained)).training
+    left_out = training.split.removeprefix("without ").split(", ")
+    if dataset not in training.dataset.split(", ") or dataset in left_out or f"{dataset}:{split}" in left_out:
+        return None
+    return (
+        f"note: the network {pretrained!r} was pretrained on molecules of {dataset}, those of valid and test on the "
+        f"{split} split among them, though on no label of theirs: the figures may flatter it"
+    )
+
+
 def start_from(network: GraphAttentionNetwork, pretrained: str) -> None:
     """Copy the weights of a pretrained network, all but those that read out the targets.
 

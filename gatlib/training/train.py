@@ -10,6 +10,7 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.training.fit import Trained, fit
 from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
+from gatlib.training.pretrained import describe_overlap
 from gatlib.training.recipe import Recipe
 
 Say = Callable[[str], None]
@@ -58,7 +59,7 @@ def train_dataset(
         folder: of the new model.
         data_dir: folder of the data files.
         progress: show it.
-        say: is told what valid and test share with train.
+        say: is told what valid and test share with train, and with what a pretrained network has seen.
 
     Raises:
         InputError: the recipe names none; see also :func:`read_dataset` and :func:`~gatlib.training.fit.fit`.
@@ -69,6 +70,9 @@ def train_dataset(
     molecules = read_dataset(recipe.dataset, data_dir, recipe.split)
     split = split_molecules(molecules, recipe.split, recipe.seed)
     _tell_leakage(molecules, split, say)
+    note = None if recipe.pretrained is None else describe_overlap(recipe.pretrained, recipe.dataset, recipe.split)
+    if say is not None and note is not None:
+        say(note)
     return fit(molecules, split, recipe, folder, name=recipe.dataset, unit=card.unit, progress=progress)
 
 

@@ -14,7 +14,7 @@ from gatlib.errors import InputError
 from gatlib.models import GraphAttentionNetwork
 from gatlib.training import pretrain as pretrain_module
 from gatlib.training.pretrain import PretrainingRecipe, pretrain, pretraining_targets
-from gatlib.training.pretrained import start_from
+from gatlib.training.pretrained import describe_overlap, start_from
 from gatlib.training.recipe import Recipe
 from gatlib.training.train import train_table
 
@@ -123,3 +123,14 @@ def test_a_recipe_starts_from_it(folder: Path, table_file: Path, tiny_recipe: Re
     train_table(str(table_file), ["ring"], "classification", barely, tmp_path / "model")
     trained, source = load_model(tmp_path / "model")[0].state_dict(), load_model(folder)[0].state_dict()
     assert torch.allclose(trained["atom_embedding.embedding.weight"], source["atom_embedding.embedding.weight"])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "seen"),
+    [("hiv", "ogb", False), ("hiv", "scaffold_balanced", True), ("muv", "scaffold", True), ("tox21", "random", False)],
+)
+def test_what_it_was_pretrained_on_is_told(dataset: str, split: str, seen: bool) -> None:
+    note = describe_overlap("molecules", dataset, split)
+    assert (note is not None) == seen
+    if note is not None:
+        assert f"pretrained on molecules of {dataset}, those of valid and test on the {split} split" in note
