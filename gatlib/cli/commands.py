@@ -155,7 +155,9 @@ def train_command(
         _out.print(f"{training.rejected} rows set aside, see {where}", style="yellow", soft_wrap=True, markup=False)
 
 
-def tune_command(recipe_file: Path, folder: Path, trials: int, minutes: float | None, data_dir: Path | None) -> None:
+def tune_command(
+    recipe_file: Path, folder: Path, trials: int, minutes: float | None, seeds: int, data_dir: Path | None
+) -> None:
     """``gatlib tune``: the data set of a recipe, its settings searched."""
     from gatlib.training.recipe import load_recipe
 
@@ -167,7 +169,7 @@ def tune_command(recipe_file: Path, folder: Path, trials: int, minutes: float | 
     from gatlib.training.tune import tune
 
     molecules = read_dataset(recipe.dataset, data_dir, recipe.split)
-    tune(recipe, molecules, folder, trials, minutes, _say)
+    tune(recipe, molecules, folder, trials, minutes, _say, seeds)
     _say(f"best recipe: {folder / 'recipe.yaml'}")
 
 

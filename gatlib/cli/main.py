@@ -98,12 +98,13 @@ def tune(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the search.")],
     trials: Annotated[int, typer.Option(help="How many, those of earlier runs included.", min=1)] = 50,
     minutes: Annotated[float | None, typer.Option(help="Begin no trial after so long.")] = None,
+    seeds: Annotated[int, typer.Option(help="A trial's score is the mean over so many.", min=1)] = 1,
     data_dir: DataDir = None,
 ) -> None:
     """Search for better settings of a recipe by its validation score; a search that was stopped goes on."""
     from gatlib.cli.commands import tune_command
 
-    tune_command(recipe, output, trials, minutes, data_dir)
+    tune_command(recipe, output, trials, minutes, seeds, data_dir)
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """Search for the settings of a recipe, by the validation score alone: the test part is never looked at."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import lightning
@@ -27,6 +28,7 @@ def tune(
     num_trials: int,
     minutes: float | None,
     say: Callable[[str], None],
+    num_seeds: int = 1,
 ) -> Recipe:
     """Try settings until there are ``num_trials``, and write the best as ``folder / "recipe.yaml"``.
 
@@ -41,6 +43,8 @@ def tune(
         num_trials: how many there shall be, those of earlier runs included.
         minutes: begin no trial after so long; None: no limit.
         say: is told what happens, a line at a time.
+        num_seeds: a trial's score is the mean of so many trainings, all on one split: where valid is small, a single
+            one may be best by luck.
 
     Raises:
         InputError: Optuna is not installed; the folder holds a study of another recipe; no trial has a score.
@@ -63,12 +67,12 @@ def tune(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(recipe.max_epochs // 6, 1)),
         load_if_exists=True,
     )
-    _same_study(study, recipe, molecules)
+    _same_study(study, recipe, molecules, num_seeds)
     if not study.trials:
         study.enqueue_trial(_searched_settings(recipe))
 
     def objective(trial: Any) -> float:
-        return _trial(trial, recipe, molecules, split, scale, folder)
+        return _trial(trial, recipe, molecules, split, scale, folder, num_seeds)
 
     def tell(_: Any, trial: Any) -> None:
         found = f"valid {score} {trial.value:.4f}" if trial.state.name == "COMPLETE" else "given up"
@@ -82,7 +86,7 @@ def tune(
     if len(finished) < num_trials:
         timeout = None if minutes is None else 60 * minutes
         study.optimize(objective, n_trials=num_trials - len(finished), timeout=timeout, callbacks=[tell])
-    return _write_best(study, recipe, folder)
+    return _write_best(study, recipe, folder, num_seeds)
 
 
 def _import_optuna() -> Any:
@@ -93,11 +97,13 @@ def _import_optuna() -> Any:
     return optuna
 
 
-def _same_study(study: Any, recipe: Recipe, molecules: LabelledMolecules) -> None:
+def _same_study(study: Any, recipe: Recipe, molecules: LabelledMolecules, num_seeds: int) -> None:
     fixed = recipe.model_dump(mode="json", exclude=set(_searched_settings(recipe)))
-    settings = {"recipe": fixed, "source": molecules.source, "tasks": molecules.tasks}
+    settings = {"recipe": fixed, "source": molecules.source, "tasks": molecules.tasks, "seeds": num_seeds}
     if study.user_attrs.get("settings", settings) != settings:
-        raise InputError("the folder holds a search with another recipe or data set: name another folder")
+        raise InputError(
+            "the folder holds a search with another recipe, data set or number of seeds: name another folder"
+        )
     study.set_user_attr("settings", settings)
 
 
@@ -151,37 +157,54 @@ def _suggest_network(trial: Any) -> dict[str, object]:
     }
 
 
-def _trial(trial: Any, recipe: Recipe, molecules: LabelledMolecules, split: Split, scale: Scale, folder: Path) -> float:
-    work = folder / f"trial{trial.number}"
-    work.mkdir(exist_ok=True)
-    try:
-        trained = train_network(molecules, split, _suggest(trial, recipe), scale, work, [_Pruning(trial)])
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return trained.valid_score
+def _trial(
+    trial: Any,
+    recipe: Recipe,
+    molecules: LabelledMolecules,
+    split: Split,
+    scale: Scale,
+    folder: Path,
+    num_seeds: int,
+) -> float:
+    settings, work = _suggest(trial, recipe), folder / f"trial{trial.number}"
+    scores: list[float] = []
+    for seed in range(recipe.seed, recipe.seed + num_seeds):
+        work.mkdir(exist_ok=True)
+        pruning = _Pruning(trial, tuple(scores), recipe.max_epochs)
+        try:
+            of_seed = settings.model_copy(update={"seed": seed})
+            scores.append(train_network(molecules, split, of_seed, scale, work, [pruning]).valid_score)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return fmean(scores)
 
 
 class _Pruning(lightning.Callback):
-    """Tells the study the validation score of every epoch, and ends a trial that it gives up."""
+    """Tells the study the validation score of every epoch, and ends a trial that it gives up.
 
-    def __init__(self, trial: Any) -> None:
-        self.trial = trial
+    Of a later seed it is the mean of this epoch's and of the best of the seeds before.
+    """
+
+    def __init__(self, trial: Any, before: Sequence[float], max_epochs: int) -> None:
+        self.trial, self.before, self.max_epochs = trial, before, max_epochs
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         value = trainer.callback_metrics.get(str(module.monitored))
         if value is None or not value.isfinite():
             return
-        self.trial.report(float(value), trainer.current_epoch)
+        epoch = len(self.before) * self.max_epochs + trainer.current_epoch
+        self.trial.report(fmean([*self.before, float(value)]), epoch)
         if self.trial.should_prune():
             raise _import_optuna().TrialPruned
 
 
-def _write_best(study: Any, recipe: Recipe, folder: Path) -> Recipe:
+def _write_best(study: Any, recipe: Recipe, folder: Path, num_seeds: int) -> Recipe:
     if not any(trial.state.name == "COMPLETE" for trial in study.trials):
         raise InputError(f"no trial in {folder} was finished: allow more trials or more minutes")
     best = _suggest(study.best_trial, recipe)
     text = yaml.safe_dump(best.model_dump(exclude_defaults=True), sort_keys=False)
-    note = f"# Best of {len(study.trials)} trials by the validation score: {study.best_value:.4f}.\n"
+    of_seeds = f", the mean of {num_seeds} seeds" if num_seeds > 1 else ""
+    note = f"# Best of {len(study.trials)} trials by the validation score{of_seeds}: {study.best_value:.4f}.\n"
     with atomic_path(folder / "recipe.yaml") as path:
         path.write_text(note + text, encoding="utf-8")
     with atomic_path(folder / "trials.csv") as path:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from gatlib.errors import InputError
+from gatlib.training.fit import TrainedNetwork, train_network
 from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
 from gatlib.training.pretrained import settings_of
 from gatlib.training.recipe import Recipe, load_recipe
@@ -39,8 +40,30 @@ def test_a_search_goes_on_and_writes_its_best(
     assert len(said) == 3
     assert not list(tmp_path.glob("trial[0-9]*"))
 
-    with pytest.raises(InputError, match="holds a search with another recipe or data set"):
+    with pytest.raises(InputError, match="holds a search with another recipe, data set or number of seeds"):
         tune(recipe.model_copy(update={"max_epochs": 2}), molecules, tmp_path, 3, None, said.append)
+
+
+def test_a_score_is_the_mean_over_seeds(
+    molecules: LabelledMolecules, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores: list[float] = []
+
+    def train_and_note(*arguments: Any) -> TrainedNetwork:
+        trained = train_network(*arguments)
+        scores.append(trained.valid_score)
+        return trained
+
+    monkeypatch.setattr("gatlib.training.tune.train_network", train_and_note)
+    recipe = tiny_recipe.model_copy(update={"max_epochs": 1})
+    best = tune(recipe, molecules, tmp_path, 1, None, print, num_seeds=3)
+    assert len(set(scores)) > 1
+    assert pd.read_csv(tmp_path / "trials.csv")["value"].tolist() == pytest.approx([np.mean(scores)])
+    assert len(scores) == 3
+    assert best.seed == recipe.seed
+    assert "the mean of 3 seeds" in (tmp_path / "recipe.yaml").read_text()
+    with pytest.raises(InputError, match="number of seeds: name another folder"):
+        tune(recipe, molecules, tmp_path, 2, None, print)
 
 
 @pytest.mark.parametrize(
