@@ -67,11 +67,9 @@ class Predictor:
         """
         inputs = [smiles] if isinstance(smiles, str) else list(smiles)
         predictions = self.predict_graphs(self.featurize(inputs))
-        table = pd.DataFrame({"smiles": pd.Series(inputs, dtype=object)})
-        for column, values in zip(self.columns, predictions.values.T, strict=True):
-            table[column] = values
-        table["error"] = [error or "" for error in predictions.errors]
-        return table
+        left = pd.DataFrame({"smiles": pd.Series(inputs, dtype=object)})
+        right = pd.DataFrame({"error": pd.Series([error or "" for error in predictions.errors], dtype=object)})
+        return pd.concat([left, pd.DataFrame(predictions.values, columns=self.columns), right], axis=1)
 
     def featurize(self, smiles: Iterable[object]) -> MoleculeGraphs:
         """The graphs of SMILES as this model wants them, with its side features."""

@@ -288,8 +288,8 @@ def write_predictions(
     molecules: LabelledMolecules, rows: NDArray[np.int64], values: NDArray[np.float64], path: Path
 ) -> None:
     """A row for each molecule: data row, SMILES, and target and prediction of each task."""
-    table = pd.DataFrame({"row": rows + 1, "smiles": [molecules.smiles[row] for row in rows]})
-    for task, name in enumerate(molecules.tasks):
-        table[name] = molecules.targets[rows, task]
-        table[f"{name}_pred"] = values[:, task]
+    left = pd.DataFrame({"row": rows + 1, "smiles": [molecules.smiles[row] for row in rows]})
+    pairs = np.stack([molecules.targets[rows], values], axis=2).reshape(len(rows), -1)
+    names = [column for name in molecules.tasks for column in (name, f"{name}_pred")]
+    table = pd.concat([left, pd.DataFrame(pairs, columns=names)], axis=1)
     table.to_csv(path, index=False, float_format="%.6g")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -288,3 +289,22 @@ def test_side_features_are_computed_once(table_file: Path, monkeypatch: pytest.M
     assert having.graphs.side.shape == (65, num_side_features("morgan"))
     monkeypatch.setattr("gatlib.training.molecules.side_features", stop)
     assert having.with_side_features("morgan").graphs is having.graphs
+
+
+def test_hundreds_of_tasks_are_written_without_a_warning(
+    write_table: TableWriter, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    tasks = [f"task{place}" for place in range(120)]
+    rows = [["C" * length, *((length + place) % 2 for place in range(120))] for length in range(1, 41)]
+    recipe = tiny_recipe.model_copy(update={"max_epochs": 1, "split": "random"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.PerformanceWarning)
+        train_table(
+            str(write_table("many.csv", ["smiles", *tasks], rows)), tasks, "classification", recipe, tmp_path / "model"
+        )
+        predicted = Predictor.load(tmp_path / "model").predict(["CCO"])
+    assert list(predicted) == ["smiles", *(f"{task}_pred" for task in tasks), "error"]
+    written = pd.read_csv(tmp_path / "model" / "test_predictions.csv")
+    assert list(written)[:4] == ["row", "smiles", "task0", "task0_pred"]
+    lengths = written["smiles"].str.len()
+    assert (written["task7"] == (lengths + 7) % 2).all()
