@@ -1,6 +1,8 @@
 """Pictures of runs: curves of the test predictions, and the seeds of all models as dots."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +19,14 @@ from gatlib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
 _BINS = 10  # of a calibration curve
 _MOST_LABELS = 12  # tasks with a colour and a name of their own
 
+_Ranked = tuple[NDArray[np.float64], NDArray[np.float64]]  # labels and predictions of a task
+
 
 def draw_test_predictions(predictions: Path, task_type: TaskType) -> Path:
     """Draw what a run's ``test_predictions.csv`` shows, into ``test.png`` beside it.
 
-    Classes: ROC, precision-recall and calibration curves of every task. Values: predicted against measured.
+    Classes: ROC, precision-recall and calibration curves of every task, or the spread of those of many tasks. Values:
+    predicted against measured.
     """
     table, picture = pd.read_csv(predictions), predictions.with_name("test.png")
     tasks = predicted_tasks(table)
@@ -76,29 +81,53 @@ def _rows_of_dots(runs: pd.DataFrame, metric: str) -> list[tuple[str, pd.Series]
 
 def _draw_curves(figure: Figure, table: pd.DataFrame, tasks: list[str]) -> None:
     roc, precision, calibration = figure.subplots(1, 3)
-    for place, task in enumerate(tasks):
+    ranked = {}
+    for task in tasks:
         known = table[task].notna()
         truth, score = table.loc[known, task].to_numpy(), table.loc[known, f"{task}_pred"].to_numpy()
-        if len(np.unique(truth)) < 2:
-            continue  # there is nothing to rank
-        few = len(tasks) <= _MOST_LABELS
-        style = {"color": f"C{place % 10}" if few else "0.6", "linewidth": 1.2 if few else 0.6}
-        style["linestyle"] = "-" if place < 10 else "--"
-        false, true, _ = roc_curve(truth, score)
-        roc.plot(false, true, label=f"{task} {roc_auc_score(truth, score):.2f}" if few else None, **style)
-        share, recall, _ = precision_recall_curve(truth, score)
-        label = f"{task} {average_precision_score(truth, score):.2f} ({truth.mean():.2f} positive)" if few else None
-        precision.plot(recall, share, label=label, **style)
-    labels, found = table[tasks].to_numpy(), table[[f"{task}_pred" for task in tasks]].to_numpy()
-    _draw_calibration(calibration, labels[~np.isnan(labels)], found[~np.isnan(labels)])
+        if len(np.unique(truth)) > 1:  # else there is nothing to rank
+            ranked[task] = truth, score
     roc.plot([0, 1], [0, 1], color="0.8", linewidth=1)
     roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC, with the area")
     precision.set(xlabel="recall", ylabel="precision", title="Precision and recall, with the average precision")
+    (_draw_each if len(tasks) <= _MOST_LABELS else _draw_band)(roc, precision, ranked)
+    labels, found = table[tasks].to_numpy(), table[[f"{task}_pred" for task in tasks]].to_numpy()
+    _draw_calibration(calibration, labels[~np.isnan(labels)], found[~np.isnan(labels)])
     for axes in (roc, precision):
         if axes.get_legend_handles_labels()[1]:
             axes.legend(fontsize=6)
     for axes in (roc, precision, calibration):
         axes.grid(alpha=0.3)
+
+
+def _draw_each(roc: Axes, precision: Axes, ranked: Mapping[str, _Ranked]) -> None:
+    for place, (task, (truth, score)) in enumerate(ranked.items()):
+        style: dict[str, Any] = {"color": f"C{place % 10}", "linestyle": "-" if place < 10 else "--", "linewidth": 1.2}
+        false, true, _ = roc_curve(truth, score)
+        roc.plot(false, true, label=f"{task} {roc_auc_score(truth, score):.2f}", **style)
+        share, recall, _ = precision_recall_curve(truth, score)
+        label = f"{task} {average_precision_score(truth, score):.2f} ({truth.mean():.2f} positive)"
+        precision.plot(recall, share, label=label, **style)
+
+
+def _draw_band(roc: Axes, precision: Axes, ranked: Mapping[str, _Ranked]) -> None:
+    """Of many tasks the median curve, and where all but the highest and the lowest tenth run."""
+    if not ranked:
+        return
+    grid = np.linspace(0, 1, 101)
+    curves: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
+    for truth, score in ranked.values():
+        false, true, _ = roc_curve(truth, score)
+        share, recall, _ = precision_recall_curve(truth, score)
+        curves[0].append(np.interp(grid, false, true))
+        curves[1].append(
+            share[::-1][np.searchsorted(recall[::-1], grid)]
+        )  # at the first threshold that recalls so much
+    areas = np.array([(roc_auc_score(*pair), average_precision_score(*pair)) for pair in ranked.values()])
+    for axes, of_tasks, mean in zip((roc, precision), curves, areas.mean(axis=0), strict=True):
+        low, middle, high = np.percentile(of_tasks, [10, 50, 90], axis=0)
+        axes.fill_between(grid, low, high, alpha=0.25, label=f"80 % of {len(ranked)} tasks")
+        axes.plot(grid, middle, label=f"median; mean over the tasks {mean:.3f}")
 
 
 def _draw_calibration(axes: Axes, truth: NDArray[np.float64], found: NDArray[np.float64]) -> None:

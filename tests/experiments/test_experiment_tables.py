@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -112,6 +113,16 @@ def test_pictures_of_tasks_without_two_classes_and_of_values(tmp_path: Path) -> 
         picture = draw_test_predictions(path, task_type)
         assert picture.stat().st_size > 10_000
         picture.unlink()
+
+
+@pytest.mark.parametrize("positive", [0, 20])
+def test_of_many_tasks_the_spread_is_drawn(tmp_path: Path, positive: int) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"row": range(40), "smiles": "C"})
+    for task in range(13):
+        table[f"t{task}"], table[f"t{task}_pred"] = np.arange(40) < positive, rng.random(40)
+    table.astype({f"t{task}": float for task in range(13)}).to_csv(tmp_path / "test_predictions.csv", index=False)
+    assert draw_test_predictions(tmp_path / "test_predictions.csv", "classification").stat().st_size > 10_000
 
 
 def test_no_runs_no_picture(tmp_path: Path) -> None:
