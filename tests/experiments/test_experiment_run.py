@@ -22,7 +22,7 @@ from gatlib.experiments.experiment import (
     load_experiment,
     recipe_id,
 )
-from gatlib.experiments.molecule_runs import network_name, recipe_of
+from gatlib.experiments.molecule_runs import MoleculeRuns, network_name, recipe_of
 from gatlib.experiments.results import read_results
 from gatlib.experiments.run import run_experiment
 from gatlib.metrics import METRICS, metrics_per_task
@@ -264,3 +264,20 @@ def test_what_there_is_not_is_named(experiment: Experiment, tmp_path: Path) -> N
         experiment_names(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="no model 'gcn'; there are: recipe, gat"):
         run_experiment(experiment, ["gcn"], [0], None, tmp_path, None, print)
+
+
+@pytest.mark.parametrize(("split", "seen"), [("random", True), ("ogb", False)])
+def test_a_pretrained_network_that_has_seen_the_test_molecules_is_told(
+    molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str, seen: bool
+) -> None:
+    monkeypatch.setattr(molecule_runs, "read_dataset", lambda name, data_dir, split: molecules)
+    monkeypatch.setattr(
+        molecule_runs, "split_molecules", lambda found, split, seed: split_molecules(found, "random", 0)
+    )
+    monkeypatch.setattr(molecule_runs, "fit", lambda *arguments, **options: None)
+    said: list[str] = []
+    runs = MoleculeRuns(load_experiment(Path(__file__).parents[2] / "experiments", "hiv"), split, None, said.append)
+    runs.prepare("recipe", 0)
+    runs.train("recipe", 0, lambda run: tmp_path)
+    assert [line.startswith("leakage") for line in said] == [True, False][: 1 + seen]
+    assert ("pretrained on molecules of hiv, those of valid and test" in said[-1]) == seen

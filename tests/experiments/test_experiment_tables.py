@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from gatlib.errors import InputError
 from gatlib.experiments.experiment import experiment_names, load_experiment
-from gatlib.experiments.pictures import draw_seeds, draw_test_predictions
+from gatlib.experiments.pictures import _draw_band, draw_seeds, draw_test_predictions
 from gatlib.experiments.results import Run, append_results, is_done, read_results
 from gatlib.experiments.scores import Cost
 from gatlib.experiments.tables import read_published, results_table, write_tables
@@ -115,13 +116,24 @@ def test_pictures_of_tasks_without_two_classes_and_of_values(tmp_path: Path) -> 
         picture.unlink()
 
 
-@pytest.mark.parametrize("positive", [0, 20])
-def test_of_many_tasks_the_spread_is_drawn(tmp_path: Path, positive: int) -> None:
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame({"row": range(40), "smiles": "C"})
+def test_of_many_tasks_the_median_and_the_spread_are_drawn() -> None:
+    roc, precision = Figure().subplots(1, 2)
+    truth = np.array([1.0, 1.0, 0.0, 0.0, 0.0])
+    # Of 13 tasks 11 rank perfectly, one is turned round, and one has all scores the same.
+    scores = [truth] * 11 + [-truth, 0 * truth]
+    _draw_band(roc, precision, {f"t{place}": (truth, score) for place, score in enumerate(scores)})
+    for axes, mean in ((roc, (11 + 0 + 0.5) / 13), (precision, (11 + 0.4 + 0.4) / 13)):
+        recall, median = axes.lines[0].get_data()
+        assert len(recall) == 101
+        assert (np.asarray(median)[1:] == 1).all()
+        assert axes.get_legend_handles_labels()[1] == ["80 % of 13 tasks", f"median; mean over the tasks {mean:.3f}"]
+
+
+def test_of_many_tasks_that_have_one_class_the_calibration_is_left(tmp_path: Path) -> None:
+    table = pd.DataFrame({"row": range(4), "smiles": "C"})
     for task in range(13):
-        table[f"t{task}"], table[f"t{task}_pred"] = np.arange(40) < positive, rng.random(40)
-    table.astype({f"t{task}": float for task in range(13)}).to_csv(tmp_path / "test_predictions.csv", index=False)
+        table[f"t{task}"], table[f"t{task}_pred"] = 0.0, 0.5
+    table.to_csv(tmp_path / "test_predictions.csv", index=False)
     assert draw_test_predictions(tmp_path / "test_predictions.csv", "classification").stat().st_size > 10_000
 
 
