@@ -74,11 +74,11 @@ def featurize_chunks(
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        todo = iter(chunks)
+        remaining = iter(chunks)
         waiting: deque[tuple[Chunk, Future[MoleculeGraphs]]] = deque()
 
         def submit(count: int) -> None:
-            for chunk in islice(todo, count):
+            for chunk in islice(remaining, count):
                 waiting.append((chunk, pool.submit(featurize, smiles_of(chunk), side_features)))
 
         def results() -> Iterator[tuple[Chunk, MoleculeGraphs]]:

@@ -81,7 +81,7 @@ def run_experiment(
     runs = runs_of(experiment, split, data_dir, say)
     if unknown := [model for model in models if model not in runs.models]:
         raise InputError(f"there is no model {unknown[0]!r}; there are: {', '.join(runs.models)}")
-    todo, networks = [], []
+    waiting, networks = [], []
     for model in models or runs.default:
         for seed in seeds:
             found = runs.runs(model, seed)
@@ -92,8 +92,8 @@ def run_experiment(
                 if run not in missing:
                     say(f"{run.model}, {run.split} split, seed {seed}: done before")
             if missing:
-                todo.append((model, seed, missing))
-    for model, seed, missing in todo:
+                waiting.append((model, seed, missing))
+    for model, seed, missing in waiting:
         _run_one(experiment, runs, model, seed, missing, runs_dir, say)
     for network in networks:
         members = [run_folder(runs_dir, experiment, network._replace(seed=seed)) for seed in seeds]
