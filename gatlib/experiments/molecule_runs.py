@@ -84,6 +84,8 @@ class MoleculeRuns:
         rows = split_molecules(molecules, recipe.split, recipe.seed)
         if self._rows is None or not np.array_equal(rows.test, self._rows.test):
             self.say(describe_leakage(leakage_report(molecules.smiles, rows, molecules.targets)))
+            for note in _tasks_that_do_not_count(molecules, rows):
+                self.say(note)
         self._molecules, self._rows = molecules, rows
 
     def train(self, model: str, seed: int, folder_of: Callable[[Run], Path]) -> None:
@@ -163,6 +165,20 @@ def network_name(recipe: Recipe) -> str:
     name = kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
     name += "" if recipe.pretrained is None else ", pretrained"
     return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
+
+
+def _tasks_that_do_not_count(molecules: LabelledMolecules, split: Split) -> list[str]:
+    """A sentence for valid and for test, where they have tasks without anything to rank; see `gatlib.metrics`."""
+    notes = []
+    for part in ("valid", "test") if molecules.task_type == "classification" else ():
+        targets = molecules.targets[split.parts()[part]]
+        both = (targets == 0).any(axis=0) & (targets == 1).any(axis=0)
+        if names := [task for task, counts in zip(molecules.tasks, both, strict=True) if not counts]:
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            notes.append(
+                f"note: {len(names)} of {len(both)} tasks do not have both classes in {part} and do not count: {shown}"
+            )
+    return notes
 
 
 def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: int, folder: Path) -> None:

@@ -281,3 +281,20 @@ def test_a_pretrained_network_that_has_seen_the_test_molecules_is_told(
     runs.train("recipe", 0, lambda run: tmp_path)
     assert [line.startswith("leakage") for line in said] == [True, False][: 1 + seen]
     assert ("pretrained on molecules of hiv, those of valid and test" in said[-1]) == seen
+
+
+def test_tasks_with_one_class_are_named_and_do_not_count(
+    experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = split_molecules(molecules, experiment.recipe.split, 0)
+    molecules.targets[rows.test, 1] = 1.0
+    monkeypatch.setattr(molecule_runs, "read_dataset", lambda name, data_dir, split: molecules)
+    said: list[str] = []
+    run_experiment(experiment, ["rf"], [0], None, tmp_path / "runs", None, said.append)
+    assert "note: 1 of 2 tasks do not have both classes in test and do not count: nitrogen" in said
+    assert not any("in valid and do not count" in line for line in said)
+    test = pd.read_csv(next((tmp_path / "runs").rglob("test_predictions.csv")))
+    alone = metrics_per_task(test[["ring"]].to_numpy(), test[["ring_pred"]].to_numpy(), ["ring"], "classification")
+    results = read_results(experiment.results)
+    found = results[(results["part"] == "test") & (results["metric"] == "roc_auc")]["value"].item()
+    assert found == pytest.approx(alone["roc_auc"].item())
