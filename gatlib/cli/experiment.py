@@ -28,9 +28,9 @@ def run(
         list[str] | None,
         typer.Option(
             help="Of molecules: recipe; recipe with gat, gatv2, transformer or gps blocks; recipe with morgan, "
-            "descriptors or both beside the graph; rf, forest, gb, chemprop; ensemble of what ran, chosen on valid. "
-            "Default: recipe, rf. Of networks: recipe; mlp; gcn and gat of PyG; lr, gb, lp. Default: recipe, lr. "
-            "Repeat for several.",
+            "descriptors or both beside the graph; scratch, the recipe not pretrained; rf, forest, gb, chemprop; "
+            "ensemble of what ran, chosen on valid. Default: recipe, rf. Of networks: recipe; mlp; "
+            "gcn and gat of PyG; lr, gb, lp. Default: recipe, lr. Repeat for several.",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +51,7 @@ def bundle(
     name: Annotated[str, typer.Argument(help="Name of an experiment.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the new model.")],
     model: Annotated[
-        str, typer.Option(help="recipe; recipe with gat, gatv2, transformer, gps, morgan, descriptors or both.")
+        str, typer.Option(help="recipe; recipe, gat, gatv2, transformer, gps, morgan, descriptors, both or scratch.")
     ] = "recipe",
     seeds: Annotated[int, typer.Option(help="How many seeds' figures are the card's.", min=1)] = 5,
     runs_dir: Annotated[Path, typer.Option(help="Folder of the trained models.")] = Path("runs"),

@@ -40,6 +40,7 @@ NETWORKS: dict[str, dict[str, object]] = {
     "morgan": {"side_features": "morgan"},
     "descriptors": {"side_features": "descriptors"},
     "both": {"side_features": "both"},
+    "scratch": {"pretrained": None},
 }
 BASELINES = ("rf", "forest", "gb", "chemprop")
 ENSEMBLE = "ensemble"

@@ -1,6 +1,7 @@
 """Experiments on a little table: what is run once is not run again, and every model leaves the same files."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,9 @@ def test_models_are_changes_of_the_recipe(experiment: Experiment) -> None:
         "both": "gatv2 + both",
     }
     assert recipe_of(experiment, "gps", "scaffold", 3).split == "scaffold"
+    pretrained = replace(experiment, recipe=experiment.recipe.model_copy(update={"pretrained": "molecules"}))
+    assert network_name(recipe_of(pretrained, "gat", None, 0)) == "gat, pretrained"
+    assert recipe_id(recipe_of(pretrained, "scratch", None, 0)) == recipe_id(experiment.recipe)
 
 
 def test_an_identity_knows_settings_alone(experiment: Experiment) -> None:
