@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from gatlib.data.cards import load_card
-from gatlib.data.leakage import describe_leakage, leakage_report
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.experiments.baselines import (
@@ -26,7 +25,7 @@ from gatlib.experiments.results import Run, read_results
 from gatlib.experiments.scores import Scores, scores_of
 from gatlib.experiments.selection import mean_predictions, write_selected
 from gatlib.training.fit import fit, write_predictions, write_split
-from gatlib.training.molecules import LabelledMolecules, split_molecules
+from gatlib.training.molecules import LabelledMolecules, describe_split, split_molecules
 from gatlib.training.pretrained import describe_overlap
 from gatlib.training.recipe import Recipe, make_recipe
 from gatlib.training.train import read_dataset
@@ -84,8 +83,7 @@ class MoleculeRuns:
         molecules = self._molecules or read_dataset(self.experiment.dataset, self.data_dir, recipe.split)
         rows = split_molecules(molecules, recipe.split, recipe.seed)
         if self._rows is None or not np.array_equal(rows.test, self._rows.test):
-            self.say(describe_leakage(leakage_report(molecules.smiles, rows, molecules.targets)))
-            for note in _tasks_that_do_not_count(molecules, rows):
+            for note in describe_split(molecules, rows):
                 self.say(note)
         self._molecules, self._rows = molecules, rows
 
@@ -166,20 +164,6 @@ def network_name(recipe: Recipe) -> str:
     name = kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
     name += "" if recipe.pretrained is None else ", pretrained"
     return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
-
-
-def _tasks_that_do_not_count(molecules: LabelledMolecules, split: Split) -> list[str]:
-    """A sentence for valid and for test, where they have tasks without anything to rank; see `gatlib.metrics`."""
-    notes = []
-    for part in ("valid", "test") if molecules.task_type == "classification" else ():
-        targets = molecules.targets[split.parts()[part]]
-        both = (targets == 0).any(axis=0) & (targets == 1).any(axis=0)
-        if names := [task for task, counts in zip(molecules.tasks, both, strict=True) if not counts]:
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            notes.append(
-                f"note: {len(names)} of {len(both)} tasks do not have both classes in {part} and do not count: {shown}"
-            )
-    return notes
 
 
 def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: int, folder: Path) -> None:

@@ -14,6 +14,7 @@ from gatlib.chem import MoleculeGraphs, SideFeatures, canonical_smiles, featuriz
 from gatlib.chem.clusters import butina_clusters
 from gatlib.chem.side_features import num_side_features, side_features
 from gatlib.data.cards import TaskType
+from gatlib.data.leakage import describe_leakage, leakage_report
 from gatlib.data.split_file import read_split
 from gatlib.data.splits import (
     Split,
@@ -155,6 +156,24 @@ def split_molecules(molecules: LabelledMolecules, split: str, seed: int) -> Spli
             f"no {' and no '.join(empty)} rows when what belongs together stays together; name a split column instead"
         )
     return result
+
+
+def describe_split(molecules: LabelledMolecules, split: Split) -> list[str]:
+    """What to know before a figure on valid or test is read, a sentence each.
+
+    What they share with train, and which tasks do not count, since there is nothing to rank; see
+    :func:`gatlib.metrics.metrics_per_task`.
+    """
+    notes = [describe_leakage(leakage_report(molecules.smiles, split, molecules.targets))]
+    for part in ("valid", "test") if molecules.task_type == "classification" else ():
+        targets = molecules.targets[split.parts()[part]]
+        both = (targets == 0).any(axis=0) & (targets == 1).any(axis=0)
+        if names := [task for task, counts in zip(molecules.tasks, both, strict=True) if not counts]:
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            notes.append(
+                f"note: {len(names)} of {len(both)} tasks do not have both classes in {part} and do not count: {shown}"
+            )
+    return notes
 
 
 def _fold(keys: Sequence[str | None], num_folds: str, seed: int) -> Split:

@@ -5,11 +5,9 @@ from pathlib import Path
 
 from gatlib.data.cards import DatasetCard, TaskType, load_card
 from gatlib.data.files import dataset_file
-from gatlib.data.leakage import describe_leakage, leakage_report
-from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.training.fit import Trained, fit
-from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
+from gatlib.training.molecules import LabelledMolecules, describe_split, read_molecules, split_molecules
 from gatlib.training.pretrained import describe_overlap
 from gatlib.training.recipe import Recipe
 
@@ -59,7 +57,8 @@ def train_dataset(
         folder: of the new model.
         data_dir: folder of the data files.
         progress: show it.
-        say: is told what valid and test share with train, and with what a pretrained network has seen.
+        say: is told what valid and test share with train and with what a pretrained network has seen, and which tasks
+            do not count in them.
 
     Raises:
         InputError: the recipe names none; see also :func:`read_dataset` and :func:`~gatlib.training.fit.fit`.
@@ -69,10 +68,11 @@ def train_dataset(
     card = load_card(recipe.dataset)
     molecules = read_dataset(recipe.dataset, data_dir, recipe.split)
     split = split_molecules(molecules, recipe.split, recipe.seed)
-    _tell_leakage(molecules, split, say)
-    note = None if recipe.pretrained is None else describe_overlap(recipe.pretrained, recipe.dataset, recipe.split)
-    if say is not None and note is not None:
-        say(note)
+    if say is not None:
+        for note in describe_split(molecules, split):
+            say(note)
+        if recipe.pretrained and (overlap := describe_overlap(recipe.pretrained, recipe.dataset, recipe.split)):
+            say(overlap)
     return fit(molecules, split, recipe, folder, name=recipe.dataset, unit=card.unit, progress=progress)
 
 
@@ -94,11 +94,8 @@ def train_table(
     """
     molecules = read_molecules(source, targets, task_type, smiles_column)
     split = split_molecules(molecules, recipe.split, recipe.seed)
-    _tell_leakage(molecules, split, say)
+    if say is not None:
+        for note in describe_split(molecules, split):
+            say(note)
     unit = "probability of class 1" if task_type == "classification" else "unit of the target column"
     return fit(molecules, split, recipe, folder, name=folder.resolve().name, unit=unit, progress=progress)
-
-
-def _tell_leakage(molecules: LabelledMolecules, split: Split, say: Say | None) -> None:
-    if say is not None:
-        say(describe_leakage(leakage_report(molecules.smiles, split, molecules.targets)))

@@ -146,6 +146,25 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     assert {path.name for path in (tmp_path / "stopped").iterdir()} == FILES
 
 
+def test_a_task_without_both_classes_is_named_and_does_not_count(
+    write_table: TableWriter, labelled_rows: list[list[object]], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    rows = [[row[1], row[3], int(row[0] == "m0")] for row in labelled_rows]
+    table = write_table("lone.csv", ["smiles", "nitrogen", "lone"], rows)
+    said: list[str] = []
+    trained = train_table(
+        str(table), ["nitrogen", "lone"], "classification", tiny_recipe, tmp_path / "model", say=said.append
+    )
+    parts = pd.read_csv(tmp_path / "model" / "split.csv")
+    part_of_the_only_one = parts[parts["smiles"] == rows[0][0]]["split"].item()
+    notes = [line for line in said if line.startswith("note: 1 of 2 tasks do not have both classes in ")]
+    assert [line.split()[11] for line in notes] == [part for part in ("valid", "test") if part != part_of_the_only_one]
+    assert all(line.endswith("and do not count: lone") for line in notes)
+    test = trained.metrics[trained.metrics["split"] == "test"].set_index("task")["roc_auc"]
+    assert np.isnan(test["lone"]) == (part_of_the_only_one != "test")
+    assert test["mean"] == np.nanmean(test[["nitrogen", "lone"]])
+
+
 def test_an_unfinished_run_does_not_go_on_with_other_settings(
     table_file: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
