@@ -10,7 +10,7 @@ ConvName = Literal["gat", "gatv2", "transformer"]
 Attention = Literal["edges", "full", "both", "interleaved"]
 Tokens = Literal["nodes", "edges"]
 Norm = Literal["layer", "batch", "graph", "none"]
-Pooling = Literal["mean", "sum", "max", "mean_max", "attention", "multihead"]
+Pooling = Literal["mean", "sum", "max", "mean_max", "mean_max_sum", "attention", "multihead"]
 
 
 class Architecture(BaseModel):
@@ -46,7 +46,9 @@ class Architecture(BaseModel):
     shortest_path: int = Field(
         0, ge=0, description="distance up to which full attention has a bias for each shortest path; 0: none"
     )
-    pooling: Pooling = "mean_max"
+    pooling: Pooling = Field(
+        "mean_max", description="of the atoms of a graph; only with a sum can it tell how many of a kind there are"
+    )
     jumping_knowledge: bool = Field(True, description="pool the atoms after every block, not after the last alone")
     side_features: SideFeatures = Field(
         "none",

@@ -20,6 +20,8 @@ from gatlib.nn.graph_transformer_block import GraphTransformerBlock
 from gatlib.nn.pairs import all_pairs, pairs_of_edges, shortest_path_distances
 from gatlib.nn.pooling import GatedAttentionPooling, MultiheadAttentionPooling
 
+_SUM_SCALE = 0.1  # beside means and maxima, sums over tens of atoms would drown them
+
 
 class FeatureEmbedding(nn.Module):
     """Sum of one learned vector per categorical feature: ``[items, features]`` int64 to ``[items, channels]``.
@@ -110,7 +112,7 @@ class GraphAttentionNetwork(nn.Module):
         num_pooled = settings.num_layers + 1 if settings.jumping_knowledge else 1
         self.norms = nn.ModuleList(_norm(settings)(channels) for _ in range(num_pooled))
         self.poolings = nn.ModuleList(_learned_pooling(settings) for _ in range(num_pooled))
-        pooled = num_pooled * (2 * channels if settings.pooling == "mean_max" else channels)
+        pooled = num_pooled * {"mean_max": 2, "mean_max_sum": 3}.get(settings.pooling, 1) * channels
         # Beside it, what is known of the whole molecule.
         num_side = num_side_features(settings.side_features)
         self.side = SideInput(num_side, channels) if num_side else None
@@ -198,8 +200,11 @@ class GraphAttentionNetwork(nn.Module):
 
     def _pool(self, h: Tensor, pooling: nn.Module, batch: Tensor, num_graphs: int) -> Tensor:
         name = self.settings.pooling
-        if name == "mean_max":
-            return torch.cat([pyg.global_mean_pool(h, batch, num_graphs), pyg.global_max_pool(h, batch, num_graphs)], 1)
+        if name in ("mean_max", "mean_max_sum"):
+            pooled = [pyg.global_mean_pool(h, batch, num_graphs), pyg.global_max_pool(h, batch, num_graphs)]
+            if name == "mean_max_sum":
+                pooled.append(_SUM_SCALE * pyg.global_add_pool(h, batch, num_graphs))
+            return torch.cat(pooled, dim=1)
         if name == "mean":
             return pyg.global_mean_pool(h, batch, num_graphs)
         if name == "sum":

@@ -39,7 +39,7 @@ def start_from(network: GraphAttentionNetwork, pretrained: str) -> None:
     """Copy the weights of a pretrained network, all but those that read out the targets.
 
     A side input that the pretrained network did not have keeps its random weights, those of the pooled graph before it
-    are copied.
+    are copied. A network that pools the atoms in another way takes the weights before the pooling.
 
     Args:
         network: takes the weights.
@@ -51,14 +51,15 @@ def start_from(network: GraphAttentionNetwork, pretrained: str) -> None:
     source, description = load_model(pretrained_folder(pretrained))
     wanted, found = network.settings.model_dump(exclude=_FREE), description.architecture.model_dump(exclude=_FREE)
     for name, value in found.items():
-        if wanted[name] != value:
+        if name != "pooling" and wanted[name] != value:
             raise InputError(
                 f"the pretrained network {pretrained!r} has {name} {value!r}, the recipe {wanted[name]!r}: "
                 "the settings of the network must be those that it was pretrained with"
             )
+    new = ("readout.", "side.", *(() if wanted["pooling"] == found["pooling"] else ("poolings.", "embedding.")))
     weights = network.state_dict()
     for name, value in source.state_dict().items():
-        if name.startswith(("readout.", "side.")):
+        if name.startswith(new):
             continue
         with torch.no_grad():
             # Side by side with the pooled graph, and after it, comes the side input.

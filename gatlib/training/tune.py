@@ -19,6 +19,7 @@ from gatlib.training.molecules import LabelledMolecules, split_molecules
 from gatlib.training.recipe import Recipe, make_recipe
 
 HEAD_CHANNELS = 16  # widths are multiples of it, a head each
+_POOLINGS = ("sum", "mean_max", "mean_max_sum", "attention")
 
 
 def tune(
@@ -123,7 +124,7 @@ def _searched_settings(recipe: Recipe) -> dict[str, object]:
         "random_walk": 16 if recipe.random_walk else 0,
         "hidden_channels": min(max(recipe.hidden_channels // 32, 1), 8) * 32,
         "num_layers": min(max(recipe.num_layers, 2), 6),
-        "pooling": recipe.pooling if recipe.pooling in ("sum", "mean_max", "attention") else "mean_max",
+        "pooling": recipe.pooling if recipe.pooling in _POOLINGS else "mean_max",
         "jumping_knowledge": recipe.jumping_knowledge,
         "norm": recipe.norm if recipe.norm in ("batch", "layer") else "batch",
         **training,
@@ -151,7 +152,7 @@ def _suggest_network(trial: Any) -> dict[str, object]:
         "hidden_channels": hidden_channels,
         "heads": hidden_channels // HEAD_CHANNELS,
         "num_layers": trial.suggest_int("num_layers", 2, 6),
-        "pooling": trial.suggest_categorical("pooling", ["sum", "mean_max", "attention"]),
+        "pooling": trial.suggest_categorical("pooling", _POOLINGS),
         "jumping_knowledge": trial.suggest_categorical("jumping_knowledge", [False, True]),
         "norm": trial.suggest_categorical("norm", ["batch", "layer"]),
     }

@@ -26,6 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "graph norm": {"norm": "graph", "pooling": "sum", "drop_path": 0.2, "attention_dropout": 0.2},
     "no norm": {"norm": "none", "pooling": "max", "feed_forward": 0, "jumping_knowledge": False},
     "mean": {"pooling": "mean"},
+    "mean, max and sum": {"pooling": "mean_max_sum"},
 }
 every_setting = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 
@@ -83,6 +84,29 @@ def test_every_weight_has_a_say(settings: dict[str, Any]) -> None:
     silent = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert silent == []
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("pooling", "counts"), [("mean_max", False), ("mean_max_sum", True), ("sum", True)])
+def test_only_a_sum_tells_how_many_atoms_there_are(pooling: str, counts: bool) -> None:
+    # Every atom of a ring of ones sees the same, however large the ring.
+    def ring(size: int) -> Data:
+        i = torch.arange(size)
+        edge_index = torch.stack([torch.cat([i, (i + 1) % size]), torch.cat([(i + 1) % size, i])])
+        ones = (torch.ones(n, 2, dtype=torch.long) for n in (size, 2 * size))
+        return Data(x=next(ones), edge_index=edge_index, edge_attr=next(ones))
+
+    six, twelve = network(pooling=pooling)(Batch.from_data_list([ring(6), ring(12)]))
+    assert torch.allclose(six, twelve, rtol=0, atol=1e-5) != counts
+
+
+def test_mean_max_and_sum_by_hand() -> None:
+    h, batch = torch.tensor([[1.0, -2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([0, 0, 2])
+    model = network(pooling="mean_max_sum")
+    assert model._pool(h, model.poolings[0], batch, 3).tolist() == [
+        pytest.approx([2, 1, 3, 4, 0.4, 0.2]),
+        [0, 0, 0, 0, 0, 0],
+        pytest.approx([5, 6, 5, 6, 0.5, 0.6]),
+    ]
 
 
 def test_edge_tokens_by_hand() -> None:

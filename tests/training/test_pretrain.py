@@ -110,6 +110,20 @@ def test_weights_are_taken_over_but_for_the_readout(folder: Path, recipe: Pretra
                 assert torch.equal(found[tuple(slice(size) for size in value.shape)], value), name
 
 
+def test_another_pooling_takes_the_weights_before_it(folder: Path, recipe: PretrainingRecipe) -> None:
+    source, _ = load_model(folder)
+    for pooling in ("mean_max_sum", "attention"):
+        torch.manual_seed(0)
+        network = GraphAttentionNetwork(
+            recipe.architecture().model_copy(update={"pooling": pooling}), *feature_dims(), 3
+        )
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        start_from(network, str(folder))
+        for name, value in network.state_dict().items():
+            after = name.startswith(("poolings.", "embedding.", "readout."))
+            assert torch.equal(value, before[name] if after else source.state_dict()[name]), name
+
+
 def test_a_network_with_other_settings_is_refused(folder: Path, recipe: PretrainingRecipe) -> None:
     other = GraphAttentionNetwork(recipe.architecture().model_copy(update={"conv": "gat"}), *feature_dims(), 1)
     with pytest.raises(InputError, match=r"has conv 'gatv2', the recipe 'gat': the settings of the network must be"):
