@@ -143,6 +143,7 @@ def save_trained(
             dataset=recipe.dataset or Path(molecules.source).name,
             split=recipe.split if len(split.test) else ALL,
             seed=recipe.seed,
+            pretrained=Path(recipe.pretrained).name if recipe.pretrained else None,
             molecules={part: len(rows) for part, rows in split.parts().items()},
             rejected=sum(error is not None for error in molecules.graphs.errors),
             elements=molecules.elements(split.train),

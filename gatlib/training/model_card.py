@@ -34,6 +34,7 @@ def write_model_card(folder: Path, description: ModelDescription) -> None:
         *([f"- **Data licence:** {card.licence}", f"- **Cite:** {card.citation}"] if card else []),
         f"- **Network:** {settings.num_layers} blocks of edge attention "
         f"({settings.conv}), {settings.hidden_channels} channels, {settings.heads} heads",
+        *_starts_from(description),
         *(
             [f"- **Beside the graph:** {_SIDE_FEATURES[settings.side_features]}"]
             if settings.side_features != "none"
@@ -78,10 +79,16 @@ def write_pretrained_card(folder: Path, description: ModelDescription) -> None:
         + ", ".join(f"{count:,} {part}" for part, count in training.molecules.items()),
         *(f"- **Data licence:** {licence}" for licence in licences),
         f"- **Network:** {settings.num_layers} blocks, {settings.hidden_channels} channels, {settings.heads} heads",
+        *_starts_from(description),
         f"- **Held-out molecules:** mean R² {test['r2']:.3f}, mean RMSE {test['rmse']:.3f}",
         f"- **Made with:** {', '.join(f'{package} {version}' for package, version in description.versions.items())}",
     ]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _starts_from(description: ModelDescription) -> list[str]:
+    name = description.training.pretrained
+    return [] if name is None else [f"- **Starts from:** the weights of the pretrained network {name}"]
 
 
 def _metrics_table(description: ModelDescription, card: DatasetCard | None) -> list[str]:

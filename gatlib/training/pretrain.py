@@ -126,6 +126,7 @@ def pretrain(
             dataset=", ".join(recipe.sources),
             split=f"without {', '.join(recipe.left_out)}" if recipe.left_out else "random",
             seed=recipe.seed,
+            pretrained=Path(recipe.pretrained).name if recipe.pretrained else None,
             molecules={part: len(rows) for part, rows in split.parts().items()},
             rejected=0,
             elements=molecules.elements(split.train),

@@ -137,6 +137,10 @@ def test_a_recipe_starts_from_it(folder: Path, table_file: Path, tiny_recipe: Re
     train_table(str(table_file), ["ring"], "classification", barely, tmp_path / "model")
     trained, source = load_model(tmp_path / "model")[0].state_dict(), load_model(folder)[0].state_dict()
     assert torch.allclose(trained["atom_embedding.embedding.weight"], source["atom_embedding.embedding.weight"])
+    assert read_description(tmp_path / "model").training.pretrained == folder.name
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert f"- **Starts from:** the weights of the pretrained network {folder.name}\n" in card
+    assert "Starts from" not in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
