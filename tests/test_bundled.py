@@ -35,11 +35,12 @@ def test_every_bundled_model_loads_has_a_card_and_is_small(name):
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "README.md"}
 
 
-def test_the_pretrained_network_can_be_started_from_and_has_a_card():
-    folder = pretrained_folder("molecules")
-    network = GraphAttentionNetwork(Architecture(**settings_of("molecules")), *feature_dims(), 1)
+@pytest.mark.parametrize("name", ["molecules", "molecules_sums"])
+def test_a_pretrained_network_can_be_started_from_and_has_a_card(name):
+    folder = pretrained_folder(name)
+    network = GraphAttentionNetwork(Architecture(**settings_of(name)), *feature_dims(), 1)
     before = network.atom_embedding.embedding.weight.clone()
-    start_from(network, "molecules")
+    start_from(network, name)
     assert not torch.equal(network.atom_embedding.embedding.weight, before)
     assert "licence" in (folder / "README.md").read_text(encoding="utf-8")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
