@@ -47,7 +47,8 @@ class Architecture(BaseModel):
         0, ge=0, description="distance up to which full attention has a bias for each shortest path; 0: none"
     )
     pooling: Pooling = Field(
-        "mean_max", description="of the atoms of a graph; only with a sum can it tell how many of a kind there are"
+        "mean_max",
+        description="of the atoms of a graph; mean and max do not tell how many of a kind there are, a sum does",
     )
     jumping_knowledge: bool = Field(True, description="pool the atoms after every block, not after the last alone")
     side_features: SideFeatures = Field(

@@ -87,7 +87,7 @@ def test_every_weight_has_a_say(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("pooling", "counts"), [("mean_max", False), ("mean_max_sum", True), ("sum", True)])
-def test_only_a_sum_tells_how_many_atoms_there_are(pooling: str, counts: bool) -> None:
+def test_a_sum_tells_how_many_atoms_there_are(pooling: str, counts: bool) -> None:
     # Every atom of a ring of ones sees the same, however large the ring.
     def ring(size: int) -> Data:
         i = torch.arange(size)
