@@ -32,13 +32,18 @@ def model_folder(model: str | Path) -> Path:
     )
 
 
+def pretrained_networks() -> list[str]:
+    """Names of the pretrained networks that come with the package."""
+    return sorted(path.parent.name for path in _PRETRAINED.glob("*/model.json"))
+
+
 def pretrained_folder(network: str | Path) -> Path:
     """The folder of a pretrained network, of a bundled name or of a path.
 
     Raises:
         InputError: when it is neither.
     """
-    bundled = sorted(path.parent.name for path in _PRETRAINED.glob("*/model.json"))
+    bundled = pretrained_networks()
     if str(network) in bundled:
         return _PRETRAINED / str(network)
     if Path(network).is_dir():

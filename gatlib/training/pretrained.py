@@ -4,7 +4,7 @@ import torch
 
 from gatlib.checkpoint import load_model, read_description
 from gatlib.errors import InputError
-from gatlib.model_folder import pretrained_folder
+from gatlib.model_folder import pretrained_folder, pretrained_networks
 from gatlib.models import GraphAttentionNetwork
 
 # What may differ: it has no weights, or weights that come after those of the pretrained network.
@@ -23,12 +23,14 @@ def settings_of(pretrained: str) -> dict[str, object]:
 def describe_overlap(pretrained: str, dataset: str, split: str) -> str | None:
     """A sentence where the network may have been pretrained on structures of a data set's valid and test.
 
-    None where the data set was no source of its, or that split's valid and test were left out.
+    None where the data set was no source of its, or that split's valid and test were left out. The network that it
+    started from is asked too, where that comes with gatlib.
     """
     training = read_description(pretrained_folder(pretrained)).training
     left_out = training.split.removeprefix("without ").split(", ")
     if dataset not in training.dataset.split(", ") or dataset in left_out or f"{dataset}:{split}" in left_out:
-        return None
+        before = training.pretrained
+        return describe_overlap(before, dataset, split) if before in pretrained_networks() else None
     return (
         f"note: the network {pretrained!r} was pretrained on molecules of {dataset}, those of valid and test on the "
         f"{split} split among them, though on no label of theirs: the figures may flatter it"

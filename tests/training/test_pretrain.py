@@ -11,6 +11,8 @@ from gatlib.chem import feature_dims
 from gatlib.chem.descriptor_names import DESCRIPTOR_NAMES
 from gatlib.chem.side_features import morgan_counts, rdkit_descriptors
 from gatlib.errors import InputError
+from gatlib.model_files import write_model_files
+from gatlib.model_folder import pretrained_folder
 from gatlib.models import GraphAttentionNetwork
 from gatlib.training import pretrain as pretrain_module
 from gatlib.training.pretrain import PretrainingRecipe, pretrain, pretraining_targets
@@ -152,3 +154,14 @@ def test_what_it_was_pretrained_on_is_told(dataset: str, split: str, seen: bool)
     assert (note is not None) == seen
     if note is not None:
         assert f"pretrained on molecules of {dataset}, those of valid and test on the {split} split" in note
+
+
+@pytest.mark.parametrize(("split", "seen"), [("ogb", False), ("random", True)])
+def test_what_the_network_before_was_pretrained_on_is_told_too(tmp_path: Path, split: str, seen: bool) -> None:
+    description = read_description(pretrained_folder("molecules_sums"))
+    elsewhere = description.training.model_copy(update={"dataset": "mine.csv", "split": "random"})
+    for before, told in (("molecules", seen), ("a network that is gone", False), (None, False)):
+        training = elsewhere.model_copy(update={"pretrained": before})
+        write_model_files(tmp_path, b"", description.model_copy(update={"training": training}))
+        note = describe_overlap(str(tmp_path), "hiv", split)
+        assert (note is not None and "the network 'molecules' was pretrained on molecules of hiv" in note) == told
