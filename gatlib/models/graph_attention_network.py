@@ -20,7 +20,7 @@ from gatlib.nn.graph_transformer_block import GraphTransformerBlock
 from gatlib.nn.pairs import all_pairs, pairs_of_edges, shortest_path_distances
 from gatlib.nn.pooling import GatedAttentionPooling, MultiheadAttentionPooling
 
-_SUM_SCALE = 0.1  # beside means and maxima, sums over tens of atoms would drown them
+_SUM_SCALE = 0.1  # sums over tens of atoms are then of the size of the means and maxima beside them
 
 
 class FeatureEmbedding(nn.Module):
