@@ -65,6 +65,7 @@ class Change(NamedTuple):
 
 
 BASE = "base"
+LARGER = {"hidden_channels": 128, "heads": 8, "num_layers": 5}  # as the pretrained networks are
 CHANGES: dict[str, Change] = {
     BASE: Change(),
     # what attends
@@ -92,5 +93,9 @@ CHANGES: dict[str, Change] = {
     "stochastic depth 0.1": Change({"drop_path": 0.1}),
     "a tenth of the bonds left out": Change(callbacks=lambda: [WithoutSomeBonds(0.1)]),
     "moving average of the weights, 0.99": Change(callbacks=lambda: [EMAWeightAveraging(decay=0.99)]),
-    "128 channels, 5 blocks": Change({"hidden_channels": 128, "heads": 8, "num_layers": 5}),
+    "128 channels, 5 blocks": Change(LARGER),
+    "the same from the pretrained network molecules": Change({**LARGER, "pretrained": "molecules"}),
+    "the same from molecules_sums, with its pooling": Change(
+        {**LARGER, "pretrained": "molecules_sums", "pooling": "mean_max_sum"}
+    ),
 }

@@ -14,8 +14,8 @@ INTRODUCTION = """# What raises quality on small sets
 `python experiments/ablation/run.py` changes one thing of [base.yaml](base.yaml) at a time. The molecules outside the
 test part of the scaffold split are cut into folds of whole scaffolds; each change learns from all folds but one and is
 scored on that one, in its best epoch. No label of test is read. This page is made from results.csv by
-`python experiments/ablation/report.py`; what follows from it is in [LOG.md](LOG.md). Networks start from scratch here,
-since the pretrained ones have seen the structures in the folds.
+`python experiments/ablation/report.py`; what follows from it is in [LOG.md](LOG.md). The pretrained networks have
+learned from no molecule of these sets.
 
 A figure is the mean over folds. Beside it is by how much it is better than the base: the mean of the folds' differences
 ± its standard error. CPU time is that of a training, times that of the base.

@@ -21,7 +21,8 @@ One folder per question: `recipe.yaml` holds the settings, `results.csv` takes a
 metric (commit, seed, split, versions), `published.csv` holds the figures of others, `LOG.md` says what was tried and
 what did not help. `gatlib experiment run NAME` runs them, `gatlib experiment table` makes this page. The benchmarks
 have a page of their own, [speed](speed/README.md), and so have the checks of the
-[lecture notes](lecture/README.md) and the [sequences](sequence/README.md).
+[lecture notes](lecture/README.md), the [sequences](sequence/README.md), and [what raises quality](ablation/README.md)
+on small sets of molecules.
 
 Figures are means over tasks, ± the standard deviation over seeds. Settings were chosen on valid; test was used once
 per run. Of networks: accuracy, which is micro F1 where each node has one class; `random` is 60/20/20, drawn by the
