@@ -63,11 +63,12 @@ def _cells(results: pd.DataFrame, change: str) -> list[str]:
     scores = results[results["change"] == change]["best"]
     if scores.empty:
         return ["", ""]
-    mean = f"{scores.mean():.3f}"
     if change == BASE:
-        return [f"{mean} ± {scores.std(ddof=0):.3f}", ""]
+        return [f"{scores.mean():.3f} ± {scores.std(ddof=0):.3f}", ""]
     gain = gains(results).loc[change].dropna()
-    return [mean, f"{gain.mean():+.3f} ± {gain.sem():.3f}"]
+    if len(gain) < results["fold"].nunique():  # not to be compared with means over all folds
+        return ["", f"{gain.mean():+.3f} ({len(gain)} of the folds)"]
+    return [f"{scores.mean():.3f}", f"{gain.mean():+.3f} ± {gain.sem():.3f}"]
 
 
 def _cost(results: pd.DataFrame, change: str) -> str:
