@@ -157,8 +157,8 @@ def test_gains_are_differences_on_the_same_fold(metric, sign):
 
 
 def test_the_report_by_hand(tmp_path):
-    # Differences of 0.1, 0 and 0.2: mean 0.1, standard error 0.1 / sqrt(3). A fold that is not there does not count, and
-    # the mean of the others is not shown beside means over all.
+    # Differences of 0.1, 0 and 0.2: mean 0.1, standard error 0.1 / sqrt(3). A fold that is not there does not count,
+    # and the mean of the others is not shown beside means over all.
     table = results("roc_auc", {"base": [0.5, 0.7, 0.9], "gates": [0.6, 0.7, 1.1], "sum alone": [0.6, 0.9]})
     table.to_csv(tmp_path / "results.csv", index=False)
     report.write_report(tmp_path / "results.csv")
