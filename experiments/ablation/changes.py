@@ -1,7 +1,6 @@
 """The changes to base.yaml, one thing each: keys of the recipe or, for what no recipe has, Lightning callbacks."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import lightning
@@ -60,14 +59,14 @@ class WithoutSomeBonds(lightning.Callback):
 class Change(NamedTuple):
     """Keys of the recipe, and callbacks beside those of every training."""
 
-    keys: Mapping[str, object] = MappingProxyType({})
+    keys: dict[str, object]
     callbacks: Callable[[], list[lightning.Callback]] = list
 
 
 BASE = "base"
 LARGER = {"hidden_channels": 128, "heads": 8, "num_layers": 5}  # as the pretrained networks are
 CHANGES: dict[str, Change] = {
-    BASE: Change(),
+    BASE: Change({}),
     # what attends
     "GAT's attention": Change({"conv": "gat"}),
     "dot-product attention": Change({"conv": "transformer"}),
@@ -91,8 +90,8 @@ CHANGES: dict[str, Change] = {
     "gates": Change({"gated": True}),
     "attention dropout 0.1": Change({"attention_dropout": 0.1}),
     "stochastic depth 0.1": Change({"drop_path": 0.1}),
-    "a tenth of the bonds left out": Change(callbacks=lambda: [WithoutSomeBonds(0.1)]),
-    "moving average of the weights, 0.99": Change(callbacks=lambda: [EMAWeightAveraging(decay=0.99)]),
+    "a tenth of the bonds left out": Change({}, lambda: [WithoutSomeBonds(0.1)]),
+    "moving average of the weights, 0.99": Change({}, lambda: [EMAWeightAveraging(decay=0.99)]),
     "128 channels, 5 blocks": Change(LARGER),
     "the same from the pretrained network molecules": Change({**LARGER, "pretrained": "molecules"}),
     "the same from molecules_sums, with its pooling": Change(

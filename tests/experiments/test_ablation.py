@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 from torch_geometric.data import Data
 
 from gatlib.chem import featurize
+from gatlib.experiments.results import COLUMNS
 from gatlib.models import GraphAttentionNetwork
 from gatlib.training.molecules import LabelledMolecules, split_molecules
 
@@ -100,10 +102,10 @@ def test_a_change_by_callback_trains(molecules, name):
         run.train_fold(blinded, splits[0], run.changed(base, of, seed=0), of.callbacks())
         for of in (change, change, changes.CHANGES[changes.BASE])
     ]
-    assert np.isfinite(scores[0]["best"])
-    assert scores[0]["best"] == scores[1]["best"]
-    assert scores[0]["best"] != scores[2]["best"]  # the callback did something
-    assert scores[0]["best"] <= scores[0]["last"]
+    assert np.isfinite(scores[0]["rmse"])
+    assert scores[0] == scores[1]
+    assert scores[0] != scores[2]  # the callback did something
+    assert scores[0]["rmse"] <= scores[0]["rmse, last epoch"]
 
 
 def test_the_virtual_node_tells_all_nodes_of_a_graph_the_same_and_nothing_of_other_graphs():
@@ -142,45 +144,68 @@ def test_bonds_are_left_out_in_both_directions():
 
 def results(metric, scores):
     rows = [
-        {"dataset": "rings", "change": change, "folds": 3, "fold": fold, "metric": metric, "best": score, "last": score}
+        {"model": change, "recipe": "01234567", "seed": fold, "part": "valid", "metric": name, "value": score + off}
         for change, of_folds in scores.items()
         for fold, score in enumerate(of_folds)
+        for name, off in ((metric, 0), (f"{metric}, last epoch", 9))
     ]
-    return pd.DataFrame(rows).assign(cpu_seconds=2.0)
+    return pd.DataFrame(rows).assign(cpu_seconds=2.0).reindex(columns=COLUMNS)
 
 
 @pytest.mark.parametrize(("metric", "sign"), [("roc_auc", 1), ("rmse", -1)])
 def test_gains_are_differences_on_the_same_fold(metric, sign):
-    table = results(metric, {"base": [0.5, 0.7, 0.9], "gates": [0.6, 0.7, 1.1]})
-    gain = report.gains(table).loc["gates"]
+    table = results(metric, {"gates": [0.6, 0.7, 1.1], "base": [0.5, 0.7, 0.9]})
+    gain = report.gains(report.scores(table)).loc["gates"]
     np.testing.assert_allclose(gain, [sign * 0.1, 0, sign * 0.2], atol=1e-12)
+
+
+def test_of_a_fold_that_ran_twice_the_last_counts():
+    table = results("rmse", {"base": [0.5, 0.7]})
+    again = results("rmse", {"base": [0.4]}).assign(recipe="89abcdef")
+    found = report.scores(pd.concat([table, again], ignore_index=True))
+    assert dict(zip(found["seed"], found["value"], strict=True)) == {0: 0.4, 1: 0.7}
 
 
 def test_the_report_by_hand(tmp_path):
     # Differences of 0.1, 0 and 0.2: mean 0.1, standard error 0.1 / sqrt(3). A fold that is not there does not count,
     # and the mean of the others is not shown beside means over all.
     table = results("roc_auc", {"base": [0.5, 0.7, 0.9], "gates": [0.6, 0.7, 1.1], "sum alone": [0.6, 0.9]})
-    table.to_csv(tmp_path / "results.csv", index=False)
-    report.write_report(tmp_path / "results.csv")
+    table.to_csv(tmp_path / "rings.csv", index=False)
+    results("rmse", {"base": [0.5, 0.7]}).to_csv(tmp_path / "chains.csv", index=False)
+    report.write_report([tmp_path / "rings.csv", tmp_path / "chains.csv"])
     lines = (tmp_path / "README.md").read_text().splitlines()
-    assert "| base | 0.700 ± 0.163 |  | 1.0 |" in lines
-    assert "| gates | 0.800 | +0.100 ± 0.058 | 1.0 |" in lines
-    assert "| sum alone |  | +0.150 (2 of the folds) | 1.0 |" in lines
+    assert "| change | rings, ROC-AUC, 3 folds | better by | chains, RMSE, 2 folds | better by | CPU time |" in lines
+    assert "| base | 0.700 ± 0.163 |  | 0.600 ± 0.100 |  | 1.0 |" in lines
+    assert "| gates | 0.800 | +0.100 ± 0.058 |  |  | 1.0 |" in lines
+    assert "| sum alone |  | +0.150 (2 of the folds) |  |  | 1.0 |" in lines
     assert (tmp_path / "folds.png").stat().st_size > 1000
 
 
 def test_what_is_there_is_not_run_again(tmp_path, monkeypatch, molecules):
-    monkeypatch.setattr(run, "TABLE", tmp_path / "results.csv")
     monkeypatch.setattr(run, "read_dataset", lambda *_: replace(molecules))
     trained = []
 
     def train_fold(molecules, split, recipe, callbacks):
         trained.append(recipe.seed)
-        return {"metric": "rmse", "best": 1.0, "last": 1.0, "cpu_seconds": 1.0}
+        return {"rmse": 1.0, "rmse, last epoch": 1.5}
 
     monkeypatch.setattr(run, "train_fold", train_fold)
-    run.main(["esol"], ["base", "gates"], 3)
-    assert trained == [0, 0, 1, 1, 2, 2]
-    run.main(["esol"], ["base", "gates", "sum alone"], 3)
-    assert trained == [0, 0, 1, 1, 2, 2, 0, 1, 2]
-    assert len(pd.read_csv(tmp_path / "results.csv")) == 9
+    folds = list(range(run.FOLDS))
+    run.run_dataset("esol", ["base", "gates"], tmp_path / "esol.csv", None)
+    assert trained == sorted(2 * folds)
+    run.run_dataset("esol", ["base", "gates", "sum alone"], tmp_path / "esol.csv", None)
+    assert trained == sorted(2 * folds) + folds
+    assert len(pd.read_csv(tmp_path / "esol.csv")) == 2 * 3 * run.FOLDS
+
+
+def test_bad_input_is_one_sentence(tmp_path, monkeypatch, molecules):
+    with pytest.raises(typer.BadParameter, match="'gate' is none of: base"):
+        run.main(["esol"], ["gate"], None)
+    with pytest.raises(typer.BadParameter, match="'esoll' is none of: esol"):
+        run.main(["esoll"], None, None)
+    results("rmse", {"base": [0.5]}).assign(value="much").to_csv(tmp_path / "esol.csv", index=False)
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "read_dataset", lambda *_: molecules)
+    (tmp_path / "base.yaml").write_text((FOLDER / "base.yaml").read_text())
+    with pytest.raises(typer.BadParameter, match="row 1, column 'value': 'much' is not a number"):
+        run.main(["esol"], ["base"], None)
