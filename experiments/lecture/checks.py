@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from gatlib.experiments.results import commit
-from gatlib.training.fit import library_versions
+from gatlib.training.run_folder import library_versions, one_line
 
 HERE = Path(__file__).parent
 TABLE = HERE / "results.csv"
@@ -96,7 +96,7 @@ def record(check: str, rows: list[Row]) -> None:
     table = pd.DataFrame(rows, columns=["setting", "seed", "metric", "value"])
     table["seed"] = table["seed"].astype("Int64")  # empty where nothing was drawn
     table["value"] = table["value"].map("{:.6g}".format)
-    versions = " ".join(f"{package}={version}" for package, version in library_versions().items())
+    versions = one_line(library_versions())
     table = table.assign(date=dt.date.today().isoformat(), commit=commit(), check=check, versions=versions)
     table[COLUMNS].to_csv(TABLE, mode="a", header=not TABLE.exists(), index=False)
 

@@ -45,7 +45,7 @@ from gatlib.data.files import atomic_path, data_dir
 from gatlib.data.splits import random_split
 from gatlib.errors import InputError, describe
 from gatlib.experiments.results import COLUMNS, commit
-from gatlib.training.fit import library_versions
+from gatlib.training.run_folder import library_versions, one_line
 
 HERE = Path(__file__).parent
 #: What `--small` changes, to see in less than a minute whether all of it works.
@@ -300,7 +300,7 @@ def append_results(path: Path, table: pd.DataFrame, recipe: Recipe, minutes: flo
         value=table["value"].round(6),
         seconds=round(60 * minutes, 1),
         device=f"{os.cpu_count()} CPU cores",
-        versions=" ".join(f"{package}={version}" for package, version in library_versions().items()),
+        versions=one_line(library_versions()),
     )
     columns = [name for name in COLUMNS if name != "cpu_seconds"]
     rows[[*columns, "n"]].to_csv(path, mode="a", header=not path.exists(), index=False)

@@ -53,7 +53,7 @@ from torch import nn
 
 from gatlib.errors import InputError
 from gatlib.experiments.results import commit
-from gatlib.training.fit import library_versions
+from gatlib.training.run_folder import library_versions, one_line
 
 HERE = Path(__file__).parent
 TABLE = HERE / "edge_attention.csv"
@@ -136,7 +136,7 @@ def described_run(device: str) -> tuple[dict, dict]:
     return {"date": dt.date.today().isoformat(), "commit": commit()}, {
         "threads": torch.get_num_threads(),
         "device": f"{os.cpu_count()} CPU cores" if device == "cpu" else torch.cuda.get_device_name(),
-        "versions": " ".join(f"{package}={version}" for package, version in versions.items()),
+        "versions": one_line(versions),
     }
 
 

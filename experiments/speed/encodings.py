@@ -33,7 +33,7 @@ from gatlib.data.tables import open_table
 from gatlib.experiments.results import commit
 from gatlib.nn.encodings.laplacian import heat_kernel_encoding, laplacian_encoding
 from gatlib.nn.encodings.random_walk import random_walk_encoding
-from gatlib.training.fit import library_versions
+from gatlib.training.run_folder import library_versions, one_line
 
 TABLE = Path(__file__).with_suffix(".csv")
 STEPS, VECTORS = 20, 8
@@ -83,7 +83,7 @@ def main(
                 "parsing_microseconds_each": round(parsing, 1),
                 "threads": torch.get_num_threads(),
                 "device": f"{os.cpu_count()} CPU cores",
-                "versions": " ".join(f"{package}={version}" for package, version in library_versions().items()),
+                "versions": one_line(library_versions()),
             }
         )
     pd.DataFrame(rows).to_csv(TABLE, mode="a", header=not TABLE.exists(), index=False)

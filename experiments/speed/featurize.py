@@ -23,7 +23,7 @@ from gatlib.chem.ogb_tables import ogb_features
 from gatlib.data.files import data_dir as chosen_data_dir
 from gatlib.data.tables import open_table
 from gatlib.experiments.results import commit
-from gatlib.training.fit import library_versions
+from gatlib.training.run_folder import library_versions
 
 HERE = Path(__file__).parent
 FILES = ("tox21.csv.gz", "HIV.csv.gz", "sider.csv.gz")

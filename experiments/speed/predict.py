@@ -24,7 +24,7 @@ import typer
 from gatlib.data.files import data_dir as chosen_data_dir
 from gatlib.data.tables import open_table
 from gatlib.experiments.results import commit
-from gatlib.training.fit import library_versions
+from gatlib.training.run_folder import library_versions, one_line
 
 HERE = Path(__file__).parent
 
@@ -68,7 +68,7 @@ def main(
                 "seconds": round(statistics.median(times), 2),
                 "molecules_per_second": round(rate),
                 "device": f"{os.cpu_count()} CPU cores",
-                "versions": " ".join(f"{package}={version}" for package, version in library_versions().items()),
+                "versions": one_line(library_versions()),
             }
         )
     path = HERE / "predict.csv"

@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 
 from gatlib.experiments.results import commit
-from gatlib.training.fit import library_versions
+from gatlib.training.run_folder import library_versions, one_line
 
 HERE = Path(__file__).parent
 GATLIB = [sys.executable, "-m", "gatlib.cli.main"]
@@ -42,7 +42,7 @@ def main(rounds: Annotated[int, typer.Option(help="Rounds; medians count.")] = 9
             "against_cpu_seconds": round(statistics.median(b for _, b in times), 3),
             "difference": round(statistics.median(a - b for a, b in times), 3),
             "ratio": round(statistics.median(a / b for a, b in times), 3),
-            "versions": " ".join(f"{package}={version}" for package, version in library_versions().items()),
+            "versions": one_line(library_versions()),
         }
         rows.append(row)
         print(

@@ -11,7 +11,7 @@ import pandas as pd
 from gatlib.data.files import atomic_path
 from gatlib.errors import InputError
 from gatlib.experiments.scores import Cost, Scores
-from gatlib.training.run_folder import library_versions
+from gatlib.training.run_folder import library_versions, one_line
 
 COLUMNS = [
     "date",
@@ -100,7 +100,7 @@ def append_results(
         "seconds": round(cost.seconds, 1),
         "cpu_seconds": round(cost.cpu_seconds, 1),
         "device": device,
-        "versions": " ".join(f"{package}={version}" for package, version in library_versions().items()),
+        "versions": one_line(library_versions()),
     }
     rows = [
         {**common, "part": part, "metric": metric, "value": None if value is None else round(value, 6)}

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,3 +46,8 @@ def library_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """The versions that decide a result."""
     versions = {package: version(package) for package in packages}
     return {"gatlib": gatlib.__version__, "python": platform.python_version(), **versions}
+
+
+def one_line(versions: Mapping[str, str]) -> str:
+    """For a column of a table of results."""
+    return " ".join(f"{package}={version}" for package, version in versions.items())
