@@ -42,7 +42,15 @@ class Architecture(BaseModel):
     edge_channels: int = Field(32, ge=1, description="width of a bond vector")
     feed_forward: int = Field(2, ge=0, description="width of the feed-forward part, in hidden_channels; 0: none")
     random_walk: int = Field(0, ge=0, description="steps of the random walk encoding; 0: none")
-    laplacian: int = Field(0, ge=0, description="eigenvectors of the Laplacian encoding; 0: none")
+    laplacian: int = Field(
+        0,
+        ge=0,
+        description="eigenvectors of the Laplacian encoding; 0: none. Where an eigenvalue is repeated, as in a ring, "
+        "they depend on how the atoms are numbered; heat kernels do not",
+    )
+    heat_kernel: int = Field(
+        0, ge=0, le=16, description="times of the heat kernel encoding, 1, 2, 4 and so on; 0: none"
+    )
     shortest_path: int = Field(
         0, ge=0, description="distance up to which full attention has a bias for each shortest path; 0: none"
     )

@@ -15,11 +15,18 @@ from gatlib.models.architecture import Architecture
 from gatlib.nn import GATConv, GATv2Conv, TransformerConv
 from gatlib.nn.dropout import Dropout
 from gatlib.nn.edge_set import adjacent_edges
-from gatlib.nn.encodings import ShortestPathEncoding, SignInvariantEncoding, laplacian_encoding, random_walk_encoding
+from gatlib.nn.encodings import (
+    ShortestPathEncoding,
+    SignInvariantEncoding,
+    heat_kernel_encoding,
+    laplacian_encoding,
+    random_walk_encoding,
+)
 from gatlib.nn.graph_transformer_block import GraphTransformerBlock
 from gatlib.nn.pairs import all_pairs, pairs_of_edges, shortest_path_distances
 from gatlib.nn.pooling import GatedAttentionPooling, MultiheadAttentionPooling
 
+_LEAST_HEAT = 1e-12  # rounding may leave zero or less of a very small one
 _SUM_SCALE = 0.1  # sums over tens of atoms are then of the size of the means and maxima beside them
 
 
@@ -97,6 +104,7 @@ class GraphAttentionNetwork(nn.Module):
         # 2. Say where each atom stands.
         self.random_walk = nn.Linear(settings.random_walk, channels) if settings.random_walk else None
         self.laplacian = SignInvariantEncoding(settings.laplacian, channels) if settings.laplacian else None
+        self.heat_kernel = nn.Linear(settings.heat_kernel, channels) if settings.heat_kernel else None
         self.shortest_path = (
             ShortestPathEncoding(settings.heads, settings.shortest_path) if settings.shortest_path else None
         )
@@ -166,6 +174,10 @@ class GraphAttentionNetwork(nn.Module):
         if self.laplacian is not None:
             vectors, _ = laplacian_encoding(edge_index, self.settings.laplacian, batch, num_nodes=num_nodes)
             x = x + self.laplacian(vectors, edge_index)
+        if self.heat_kernel is not None:
+            times = [2.0**power for power in range(self.settings.heat_kernel)]
+            heat = heat_kernel_encoding(edge_index, times, batch, num_nodes=num_nodes)
+            x = x + self.heat_kernel(heat.clamp(min=_LEAST_HEAT).log())
         pair_bias = None
         if self.shortest_path is not None:
             pair_bias = self.shortest_path(shortest_path_distances(edge_index, batch, num_nodes))

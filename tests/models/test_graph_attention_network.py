@@ -1,5 +1,6 @@
 """Every setting of the network, on batches of random molecules."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "interleaved": {"attention": "interleaved", "shortest_path": 3},
     "edge-set attention": {"tokens": "edges", "attention": "interleaved", "pooling": "multihead"},
     "edge tokens": {"tokens": "edges", "conv": "transformer", "random_walk": 3},
+    "heat kernels": {"heat_kernel": 4},
     "gated": {"gated": True, "attention": "both", "norm": "layer", "pooling": "attention"},
     "graph norm": {"norm": "graph", "pooling": "sum", "drop_path": 0.2, "attention_dropout": 0.2},
     "no norm": {"norm": "none", "pooling": "max", "feed_forward": 0, "jumping_knowledge": False},
@@ -86,8 +88,16 @@ def test_every_weight_has_a_say(settings: dict[str, Any]) -> None:
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(("pooling", "counts"), [("mean_max", False), ("mean_max_sum", True), ("sum", True)])
-def test_a_sum_tells_how_many_atoms_there_are(pooling: str, counts: bool) -> None:
+@pytest.mark.parametrize(
+    ("settings", "counts"),
+    [
+        ({"pooling": "mean_max"}, False),
+        ({"pooling": "mean_max_sum"}, True),
+        ({"pooling": "sum"}, True),
+        ({"pooling": "mean_max", "heat_kernel": 8}, True),
+    ],
+)
+def test_sums_and_heat_tell_how_many_atoms_there_are(settings: dict[str, Any], counts: bool) -> None:
     # Every atom of a ring of ones sees the same, however large the ring.
     def ring(size: int) -> Data:
         i = torch.arange(size)
@@ -95,8 +105,40 @@ def test_a_sum_tells_how_many_atoms_there_are(pooling: str, counts: bool) -> Non
         ones = (torch.ones(n, 2, dtype=torch.long) for n in (size, 2 * size))
         return Data(x=next(ones), edge_index=edge_index, edge_attr=next(ones))
 
-    six, twelve = network(pooling=pooling)(Batch.from_data_list([ring(6), ring(12)]))
+    six, twelve = network(**settings)(Batch.from_data_list([ring(6), ring(12)]))
     assert torch.allclose(six, twelve, rtol=0, atol=1e-5) != counts
+
+
+def test_two_spellings_of_a_ring_get_the_same_with_heat_kernels() -> None:
+    # A ring's eigenvalues are repeated: its eigenvectors would depend on the numbering.
+    i = torch.arange(6)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    edges = torch.stack([torch.cat([i, (i + 1) % 6]), torch.cat([(i + 1) % 6, i])])
+    x = torch.tensor([[1, 0], [0, 1], [2, 2], [3, 0], [4, 1], [0, 0]])
+    bonds = torch.zeros(12, 2, dtype=torch.long)
+    ring = Data(x=x, edge_index=edges, edge_attr=bonds)
+    renumbered = Data(x=x[order], edge_index=order.argsort()[edges], edge_attr=bonds)
+    model = network(heat_kernel=8)
+    a, b = (model(Batch.from_data_list([each])) for each in (ring, renumbered))
+    torch.testing.assert_close(a, b, rtol=0, atol=2e-6)
+
+
+def test_heat_by_hand() -> None:
+    # Of a bond between two atoms, after time t: (1 + exp(-2 t)) / 2 at each. A lone atom keeps all of it.
+    model = network(heat_kernel=2)
+    assert model.heat_kernel is not None
+    torch.nn.init.ones_(model.heat_kernel.weight)
+    torch.nn.init.zeros_(model.heat_kernel.bias)
+    bond = Data(
+        x=torch.zeros(3, 2, dtype=torch.long),
+        edge_index=torch.tensor([[0, 1], [1, 0]]),
+        edge_attr=torch.zeros(2, 2, dtype=torch.long),
+    )
+    batch = Batch.from_data_list([bond])
+    (x, *_), _ = model.states(batch)
+    expected = math.log((1 + math.exp(-2)) / 2) + math.log((1 + math.exp(-4)) / 2)
+    added = x - model.atom_embedding(batch.x)
+    torch.testing.assert_close(added, torch.tensor([expected, expected, 0.0])[:, None].expand(3, 8), rtol=0, atol=1e-6)
 
 
 def test_mean_max_and_sum_by_hand() -> None:

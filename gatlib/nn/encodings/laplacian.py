@@ -86,9 +86,10 @@ def heat_kernel_encoding(
     .. math::
         h_i(t) = \left( e^{-t \mathbf{L}} \right)_{ii} = \sum_k e^{-t \lambda_k} \mathbf{u}_{ki}^2
 
-    with the eigenvectors and eigenvalues of :func:`laplacian_encoding`, all of them. Neither their signs nor the choice
-    of a basis for a repeated eigenvalue make a difference. This is the heat kernel signature of `"A Concise and
-    Provably Informative Multi-Scale Signature Based on Heat Diffusion"
+    with the eigenvectors and eigenvalues of :func:`laplacian_encoding`, all of them, but for a node without neighbours,
+    which keeps all of it: the Laplacian of Chung, "Spectral Graph Theory" (1997), chapter 1, has a zero there, PyG's a
+    one. Neither the signs of eigenvectors nor the choice of a basis for a repeated eigenvalue make a difference. This
+    is the heat kernel signature of `"A Concise and Provably Informative Multi-Scale Signature Based on Heat Diffusion"
     <https://doi.org/10.1111/j.1467-8659.2009.01515.x>`_, on a graph. Small times see the neighbours of a node, large
     ones its part of the graph: in the end its degree over the sum of all degrees there.
 
@@ -119,6 +120,7 @@ def heat_kernel_encoding(
         out[nodes] = (vectors.square() @ (values.unsqueeze(-1) * decay).exp()).to(out.dtype)
     for large in large_graphs(edge_index, ptr, MAX_DENSE_NODES):
         out[large.nodes] = heat_kernel_diagonal(_normalised_sparse(large), times).to(out.dtype)
+    out[edge_index[0].bincount(minlength=num_nodes) == 0] = 1
     return out
 
 

@@ -59,7 +59,7 @@ def test_graph_without_features_or_edges() -> None:
     data = Compose([transform for transform, _, _ in TRANSFORMS])(Data(edge_index=edges(), num_nodes=2))
     assert data.random_walk.tolist() == [[0] * 4] * 2
     assert data.laplacian.shape == (2, 3)
-    torch.testing.assert_close(data.heat_kernel, torch.tensor([[-1.0, -5.0]] * 2).exp())
+    assert data.heat_kernel.tolist() == [[1, 1]] * 2
 
 
 def test_own_names() -> None:
