@@ -78,8 +78,10 @@ CHANGES: dict[str, Change] = {
     # where an atom stands
     "random walks, 16 steps": Change({"random_walk": 16}),
     "Laplacian, 8 eigenvectors": Change({"laplacian": 8}),
+    "heat kernels, 8 times": Change({"heat_kernel": 8}),
     # from atoms to the molecule
     "sum beside mean and maximum": Change({"pooling": "mean_max_sum"}),
+    "heat kernels, and sum beside mean and maximum": Change({"heat_kernel": 8, "pooling": "mean_max_sum"}),
     "sum alone": Change({"pooling": "sum"}),
     "attention pooling": Change({"pooling": "attention"}),
     "no jumping knowledge": Change({"jumping_knowledge": False}),

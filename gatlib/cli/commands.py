@@ -116,13 +116,13 @@ def train_command(
 ) -> None:
     """``gatlib train``: a user's table, or a data set, be it that of a recipe."""
     from gatlib.data.cards import load_card
-    from gatlib.training.recipe import load_recipe, make_recipe
+    from gatlib.training.recipe import SUGGESTED, load_recipe, make_recipe
 
     if source is None and recipe_file is None and dataset is None:
         raise InputError("give a table with -i and --targets, the name of a data set, or a recipe with --recipe")
     if source is not None and dataset is not None:
         raise InputError("give a table with -i or the name of a data set, and not both")
-    settings = load_recipe(recipe_file).model_dump() if recipe_file else {}
+    settings = load_recipe(recipe_file).model_dump() if recipe_file else dict(SUGGESTED)
     if dataset is not None:
         settings = {"split": load_card(dataset).split} | settings | {"dataset": dataset}
     settings.update({key: value for key, value in changes.items() if value is not None})

@@ -41,6 +41,11 @@ class Recipe(Architecture):
         return Architecture(**{key: getattr(self, key) for key in Architecture.model_fields})
 
 
+#: What 'gatlib train' sets where neither a recipe nor a pretrained network says how the network shall be: it knows how
+#: large a molecule is and costs next to nothing more (experiments/ablation). The defaults of a recipe stay as they are:
+#: those written before rely on them.
+SUGGESTED: dict[str, object] = {"heat_kernel": 8, "pooling": "mean_max_sum"}
+
 AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 
 

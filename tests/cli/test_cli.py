@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from gatlib import __version__
 from gatlib.cli.main import app
+from gatlib.models import Architecture
 from tests.cli.conftest import Run
 
 COMMANDS = ["predict", "train", "evaluate", "models", "datasets"]
@@ -180,7 +181,8 @@ def test_a_network_is_pretrained_and_a_model_starts_from_it(run: Run, table_file
     # The settings of the network come from it.
     train = ("train", "-i", table_file, "--targets", "nitrogen", "--split", "random", "--max-epochs", 1)
     assert run(*train, "--pretrained", "network", "-o", "model")[0] == 0
-    assert json.loads(Path("model/model.json").read_text())["architecture"]["hidden_channels"] == 8
+    architecture = json.loads(Path("model/model.json").read_text())["architecture"]
+    assert (architecture["hidden_channels"], architecture["heat_kernel"], architecture["pooling"]) == (8, 0, "mean_max")
     code, _, err = run(*train, "--pretrained", "nowhere", "-o", "other")
     assert code == 2
     assert err.startswith("Error: there is no pretrained network 'nowhere': name a folder written by 'gatlib pretrain'")
@@ -188,6 +190,13 @@ def test_a_network_is_pretrained_and_a_model_starts_from_it(run: Run, table_file
     code, _, err = run("pretrain", "--recipe", table_file, "-o", "other")
     assert code == 2
     assert "must be lines of 'key: value'" in err
+
+
+def test_without_a_recipe_the_network_knows_how_large_molecules_are(run: Run, table_file: Path) -> None:
+    train = ("train", "-i", table_file, "--targets", "nitrogen", "--split", "random", "--max-epochs", 1)
+    assert run(*train, "-o", "model")[0] == 0
+    architecture = json.loads(Path("model/model.json").read_text())["architecture"]
+    assert architecture == Architecture(heat_kernel=8, pooling="mean_max_sum").model_dump()
 
 
 def test_a_model_is_trained_evaluated_and_used(run: Run, files: dict[str, Path], table_file: Path) -> None:
