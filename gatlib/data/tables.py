@@ -28,6 +28,8 @@ STDIN = "-"
 _LIST_SUFFIXES = (".smi", ".txt")
 _SUFFIXES = (".csv", *_LIST_SUFFIXES)
 _BYTE_ORDER_MARKS_16 = ("\udcff\udcfe", "\udcfe\udcff")
+_GZIP, _ZIP = "\x1f\udc8b", "PK\x03\x04"  # how such files begin
+_MOST_NAMED = 20
 _MAX_FIELD = 1 << 27
 _MISSING = ("", "nan", "na", "n/a", "null", "none")
 
@@ -83,6 +85,10 @@ def _read(file: IO[bytes], name: str, smiles_column: str | None, is_list: bool |
         raise InputError(f"{name} is empty")
     if first.startswith(_BYTE_ORDER_MARKS_16):
         raise InputError(f"{name} is UTF-16 text: save it as UTF-8")
+    if first.startswith(_GZIP):
+        raise InputError(f"{name} is compressed by gzip: unpack it, or end the name of the file with .gz")
+    if first.startswith(_ZIP):
+        raise InputError(f"{name} is a workbook (xlsx) or another zip archive: save its table as csv")
     if is_list and smiles_column is not None:
         raise InputError(f"{name} has one molecule per line and no columns: leave --smiles-column out")
     if is_list is None:
@@ -118,8 +124,9 @@ def _read_csv(lines: Iterator[str], name: str, smiles_column: str | None) -> Smi
     index = _find(columns, wanted)
     if index is None:
         looked_for = " or ".join(repr(column) for column in wanted)
-        found = ", ".join(repr(column) for column in columns)
-        raise InputError(f"{name} has no column {looked_for}; its columns are {found}: name one with --smiles-column")
+        raise InputError(
+            f"{name} has no column {looked_for}; its columns are {_named(columns)}: name one with --smiles-column"
+        )
     return SmilesTable(name, columns, index, _csv_rows(reader, len(columns)))
 
 
@@ -139,6 +146,12 @@ def _csv_rows(reader: Iterator[list[str]], width: int) -> Iterator[Row]:
         else:
             fields = f"{len(cells)} field{'s' * (len(cells) != 1)}"
             yield Row((cells + [""] * width)[:width], f"row has {fields}, the header has {width}")
+
+
+def _named(columns: Sequence[str]) -> str:
+    named = ", ".join(repr(column) for column in columns[:_MOST_NAMED])
+    more = len(columns) - _MOST_NAMED
+    return named if more <= 0 else f"{named} and {more} more"
 
 
 def _cells(line: str) -> list[str]:
@@ -164,8 +177,7 @@ def find_column(table: SmilesTable, column: str) -> int:
         InputError: when the table has no such column.
     """
     if column not in table.columns:
-        found = ", ".join(repr(name) for name in table.columns)
-        raise InputError(f"{table.name} has no column {column!r}; its columns are {found}")
+        raise InputError(f"{table.name} has no column {column!r}; its columns are {_named(table.columns)}")
     return table.columns.index(column)
 
 

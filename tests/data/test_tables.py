@@ -106,6 +106,22 @@ def test_standard_input_is_csv_or_a_list(content: str, cells: list[str], monkeyp
             r"a\.csv has no column 'smiles' or .*'structure'; its columns are 'id', 'name': name",
         ),
         ("a.csv", "smiles\nC\n".encode("utf-16"), r"a\.csv is UTF-16 text: save it as UTF-8$"),
+        (
+            "a.csv",
+            gzip.compress(b"smiles\nC\n"),
+            r"a\.csv is compressed by gzip: unpack it, or end the name of the file with \.gz$",
+        ),
+        ("a.smi", gzip.compress(b"C\n"), r"a\.smi is compressed by gzip: unpack it"),
+        (
+            "a.csv",
+            b"PK\x03\x04\x14\x00",
+            r"a\.csv is a workbook \(xlsx\) or another zip archive: save its table as csv$",
+        ),
+        (
+            "a.csv",
+            ",".join(f"task{i}" for i in range(617)) + "\n",
+            r"its columns are 'task0', .* 'task19' and 597 more: name one",
+        ),
         ("a.xlsx", "x", r"a\.xlsx: cannot tell its format; name it \.csv, \.smi, \.txt, or one of these with \.gz$"),
     ],
     ids=[
@@ -118,6 +134,10 @@ def test_standard_input_is_csv_or_a_list(content: str, cells: list[str], monkeyp
         "list header",
         "no smiles",
         "utf-16",
+        "gzip in disguise",
+        "gzip in a list's disguise",
+        "a workbook in disguise",
+        "many columns",
         "xlsx",
     ],
 )
