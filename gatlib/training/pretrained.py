@@ -52,8 +52,9 @@ def start_from(network: GraphAttentionNetwork, pretrained: str) -> None:
     """
     source, description = load_model(pretrained_folder(pretrained))
     wanted, found = network.settings.model_dump(exclude=_FREE), description.architecture.model_dump(exclude=_FREE)
+    is_heat_new = network.heat_kernel is not None and not found["heat_kernel"]
     for name, value in found.items():
-        if name != "pooling" and wanted[name] != value:
+        if wanted[name] != value and name != "pooling" and not (name == "heat_kernel" and is_heat_new):
             raise InputError(
                 f"the pretrained network {pretrained!r} has {name} {value!r}, the recipe {wanted[name]!r}: "
                 "the settings of the network must be those that it was pretrained with"
@@ -66,4 +67,7 @@ def start_from(network: GraphAttentionNetwork, pretrained: str) -> None:
         with torch.no_grad():
             # Side by side with the pooled graph, and after it, comes the side input.
             weights[name][tuple(slice(size) for size in value.shape)] = value
+    if is_heat_new:
+        for name in ("heat_kernel.weight", "heat_kernel.bias"):
+            weights[name].zero_()
     network.load_state_dict(weights)
