@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from gatlib.checkpoint import load_model, read_description
-from gatlib.chem import feature_dims
+from gatlib.chem import feature_dims, featurize
 from gatlib.chem.descriptor_names import DESCRIPTOR_NAMES
 from gatlib.chem.side_features import morgan_counts, rdkit_descriptors
+from gatlib.data.batches import GraphBatches
 from gatlib.errors import InputError
 from gatlib.model_files import write_model_files
 from gatlib.model_folder import pretrained_folder
@@ -124,6 +125,22 @@ def test_another_pooling_takes_the_weights_before_it(folder: Path, recipe: Pretr
         for name, value in network.state_dict().items():
             after = name.startswith(("poolings.", "embedding.", "readout."))
             assert torch.equal(value, before[name] if after else source.state_dict()[name]), name
+
+
+def test_new_heat_kernels_change_nothing_at_first(folder: Path, recipe: PretrainingRecipe) -> None:
+    batch = GraphBatches(featurize(SMILES), np.arange(len(SMILES)))[range(len(SMILES))]
+    outputs = []
+    for times in (0, 4):
+        settings = recipe.architecture().model_copy(update={"heat_kernel": times})
+        network = GraphAttentionNetwork(settings, *feature_dims(), 3).eval()
+        start_from(network, str(folder))
+        outputs.append(network.embed(batch))
+    assert torch.equal(*outputs)
+    network.train()
+    network(batch).square().sum().backward()
+    assert network.heat_kernel is not None
+    assert network.heat_kernel.weight.grad is not None
+    assert network.heat_kernel.weight.grad.any()  # and yet they learn
 
 
 def test_a_network_with_other_settings_is_refused(folder: Path, recipe: PretrainingRecipe) -> None:
