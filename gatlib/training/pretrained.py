@@ -42,8 +42,8 @@ def start_from(network: GraphAttentionNetwork, pretrained: str) -> None:
 
     A side input that the pretrained network did not have keeps its random weights, those of the pooled graph before it
     are copied. A network that pools the atoms in another way takes the weights before the pooling.
-    Heat kernels that the pretrained network did not have begin with zeros: at first the blocks see what they have learned
-    from.
+    Heat kernels that the pretrained network did not have begin with zeros: at first the blocks see what they have
+    learned from.
 
     Args:
         network: takes the weights.
