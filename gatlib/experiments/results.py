@@ -11,6 +11,7 @@ import pandas as pd
 from gatlib.data.files import atomic_path
 from gatlib.errors import InputError
 from gatlib.experiments.scores import Cost, Scores
+from gatlib.metrics import METRIC_NAMES
 from gatlib.training.run_folder import library_versions, one_line
 
 COLUMNS = [
@@ -67,6 +68,17 @@ def read_results(path: Path) -> pd.DataFrame:
                 f"{path}, row {row + 1}, column {column!r}: {found!r} is not a number: restore it from git"
             )
         table[column] = numbers
+    # A metric may say more after a comma, as the ablation's do.
+    for column, words, known in (
+        ("part", table["part"], ("valid", "test")),
+        ("metric", table["metric"].astype(str).str.partition(",")[0], tuple(METRIC_NAMES)),
+    ):
+        if (wrong := ~words.isin(known)).any():
+            row = int(wrong.argmax())
+            raise InputError(
+                f"{path}, row {row + 1}, column {column!r}: {table[column].iloc[row]!r} is none of "
+                f"{', '.join(known)}: restore it from git"
+            )
     return table.reindex(columns=[*COLUMNS, *(name for name in table if name not in COLUMNS)])
 
 

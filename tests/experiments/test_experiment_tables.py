@@ -66,11 +66,17 @@ def test_a_table_has_means_over_seeds_and_the_figures_of_others(results: Path) -
             lambda text: text.replace("0.75,", "three quarters,"),
             r"row 3, column 'value': 'three quarters' is not a num",
         ),
+        (
+            lambda text: text.replace(",roc_auc,", ",banana,", 1),
+            r"row 1, column 'metric': 'banana' is none of accuracy, .*log_loss: restore",
+        ),
+        (lambda text: text.replace(",test,", ",tset,", 1), r"row 3, column 'part': 'tset' is none of valid, test: res"),
+        (lambda text: text.replace(",test,", ",,", 1), r"row 3, column 'part': nan is none of valid, test: restore"),
         (lambda text: text.replace(",seed,", ",sed,"), "has no column 'seed'"),
         (lambda text: text + 'a,"b\n', "is no table"),
         (lambda text: "", "is no table"),
     ],
-    ids=["a word", "a column", "a quote", "nothing"],
+    ids=["a word", "a metric", "a part", "a blank part", "a column", "a quote", "nothing"],
 )
 def test_a_file_edited_into_nonsense_is_refused(results: Path, change, reason: str) -> None:
     results.write_text(change(results.read_text()))
