@@ -71,7 +71,7 @@ def read_results(path: Path) -> pd.DataFrame:
     # A metric may say more after a comma, as the ablation's do.
     for column, words, known in (
         ("part", table["part"], ("valid", "test")),
-        ("metric", table["metric"].astype(str).str.partition(",")[0], tuple(METRIC_NAMES)),
+        ("metric", table["metric"].astype(str).str.split(",").str[0], tuple(METRIC_NAMES)),
     ):
         if (wrong := ~words.isin(known)).any():
             row = int(wrong.argmax())

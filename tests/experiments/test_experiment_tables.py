@@ -84,6 +84,11 @@ def test_a_file_edited_into_nonsense_is_refused(results: Path, change, reason: s
         read_results(results)
 
 
+def test_a_file_of_a_header_alone_has_no_rows(results: Path) -> None:
+    results.write_text(results.read_text().splitlines()[0] + "\n")
+    assert read_results(results).empty
+
+
 def test_published_figures_have_their_columns(tmp_path: Path) -> None:
     path = tmp_path / "published.csv"
     path.write_text("model,value\nGIN,0.8\n")
