@@ -95,17 +95,13 @@ class MoleculeRuns:
         molecules, rows = self._molecules, self._rows
         assert molecules is not None  # see `prepare`
         assert rows is not None
-        folder = folder_of(run_of(model, recipe))
-        if model in BASELINES:
-            _run_baseline(model, molecules, rows, seed, folder)
-            return
-        if recipe.pretrained is not None and (
-            note := describe_overlap(recipe.pretrained, self.experiment.dataset, recipe.split)
-        ):
-            self.say(note)
-        self._molecules = molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
-        unit = load_card(self.experiment.dataset).unit
-        fit(molecules, rows, recipe, folder, name=self.experiment.name, unit=unit, progress=True)
+        if model not in BASELINES:
+            if recipe.pretrained is not None and (
+                note := describe_overlap(recipe.pretrained, self.experiment.dataset, recipe.split)
+            ):
+                self.say(note)
+            self._molecules = molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
+        train_model(self.experiment, model, recipe, molecules, rows, folder_of(run_of(model, recipe)))
 
     def _select(self, run: Run, folder_of: Callable[[Run], Path]) -> None:
         """The ensemble of whatever ran on this split, where its predictions are at hand."""
@@ -166,7 +162,27 @@ def network_name(recipe: Recipe) -> str:
     return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
 
 
-def _run_baseline(model: str, molecules: LabelledMolecules, split: Split, seed: int, folder: Path) -> None:
+def train_model(
+    experiment: Experiment, model: str, recipe: Recipe, molecules: LabelledMolecules, split: Split, folder: Path
+) -> None:
+    """Train a network or a baseline and leave ``valid_predictions.csv`` and ``test_predictions.csv`` in the folder.
+
+    Args:
+        experiment: whose model it is.
+        model: one of the models of :class:`MoleculeRuns`, but no ensemble.
+        recipe: of :func:`recipe_of`; baselines have its seed alone.
+        molecules: what to learn from.
+        split: its rows in train, valid and test.
+        folder: of the run; made if need be.
+
+    Raises:
+        InputError: see :func:`~gatlib.training.fit.fit` and :func:`chemprop_predictions`.
+    """
+    if model not in BASELINES:
+        unit = load_card(experiment.dataset).unit
+        fit(molecules, split, recipe, folder, name=experiment.name, unit=unit, progress=True)
+        return
+    seed = recipe.seed
     folder.mkdir(parents=True, exist_ok=True)
     if model == "rf":
         predictions = random_forest_predictions(molecules, split, seed)
