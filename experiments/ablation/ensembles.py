@@ -10,6 +10,7 @@ again; predictions of the models are kept in runs/ensembles. ensembles/README.md
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ from gatlib.experiments.experiment import Experiment, load_experiment
 from gatlib.experiments.molecule_runs import recipe_of, train_model
 from gatlib.experiments.results import Run, append_results, is_done, read_results
 from gatlib.experiments.scores import PREDICTED, Cost, predicted_tasks
-from gatlib.experiments.selection import select_members
+from gatlib.experiments.selection import BOOTSTRAPS, select_members, select_weights
 from gatlib.experiments.tables import markdown
 from gatlib.metrics import HIGHER_IS_BETTER, METRIC_NAMES, metrics_with_mean
 from gatlib.training.molecules import LabelledMolecules
@@ -36,7 +37,6 @@ HERE = Path(__file__).parent
 TABLES = HERE / "ensembles"
 DATASETS = ("clintox", "bbbp", "freesolv", "esol", "sider")
 MODELS = ("recipe", "descriptors", "rf", "forest", "gb")
-BOOTSTRAPS = 20
 INTRODUCTION = """# How to take the mean of several models
 
 `python experiments/ablation/ensembles.py` cuts the molecules outside the test part of the scaffold split into five
@@ -63,13 +63,8 @@ def best_on_valid(predictions: Values, targets: Values, score: Score) -> Values:
 
 
 def one_by_one(predictions: Values, targets: Values, score: Score) -> Values:
-    members = select_members(list(predictions), lambda mean: score(targets, mean))
+    members = select_members(list(predictions), partial(score, targets))
     return np.bincount(members, minlength=len(predictions)) / len(members)
-
-
-def on_bootstraps(predictions: Values, targets: Values, score: Score) -> Values:
-    samples = np.random.default_rng(0).integers(len(targets), size=(BOOTSTRAPS, len(targets)))
-    return np.mean([one_by_one(predictions[:, rows], targets[rows], score) for rows in samples], axis=0)
 
 
 def equal_weights(predictions: Values, targets: Values, score: Score) -> Values:
@@ -80,7 +75,7 @@ BASE = "added one by one"
 WAYS = {
     "best on valid": best_on_valid,
     BASE: one_by_one,
-    "added one by one, on bootstraps": on_bootstraps,
+    "added one by one, on bootstraps": select_weights,
     "equal weights": equal_weights,
 }
 
@@ -93,6 +88,7 @@ def main(
     """Cross-validate the ways on one data set after the other."""
     if unknown := [name for name in dataset or () if name not in DATASETS]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of: {', '.join(DATASETS)}")
+    TABLES.mkdir(exist_ok=True)
     try:
         for name in dataset or DATASETS:
             run_dataset(load_experiment(HERE.parent, name), TABLES / f"{name}.csv", runs_dir / name, data_dir)

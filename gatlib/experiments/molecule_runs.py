@@ -23,7 +23,7 @@ from gatlib.experiments.experiment import RECIPE, Experiment, recipe_id
 from gatlib.experiments.pictures import draw_test_predictions
 from gatlib.experiments.results import Run, read_results
 from gatlib.experiments.scores import Scores, scores_of
-from gatlib.experiments.selection import mean_predictions, write_selected
+from gatlib.experiments.selection import BOOTSTRAPS, mean_predictions, write_selected
 from gatlib.training.fit import fit, write_predictions, write_split
 from gatlib.training.molecules import LabelledMolecules, describe_split, split_molecules
 from gatlib.training.pretrained import describe_overlap
@@ -50,7 +50,7 @@ SETTINGS = {
     "gb": lambda: BOOSTING,
     "chemprop": chemprop_settings,
 }
-SELECTED = Run("ensemble selected on valid", "mean of models, added one by one while valid gets better", 0, "")
+SELECTED = Run("ensemble selected on valid", f"weights of models from {BOOTSTRAPS} bootstrap samples of valid", 0, "")
 
 
 class MoleculeRuns:
@@ -117,7 +117,7 @@ class MoleculeRuns:
             raise InputError(f"there is nothing to select from on the {run.split} split: run other models first")
         card = load_card(self.experiment.dataset)
         weights = write_selected(members, folder_of(run), card.metric, card.task_type)
-        self.say(f"{run.model}: " + ", ".join(f"{weight} x {name}" for name, weight in weights.items()))
+        self.say(f"{run.model}: " + ", ".join(f"{weight:.2f} x {name}" for name, weight in weights.items()))
 
     def scores(self, folder: Path, run: Run) -> Scores:
         return scores_of(folder, load_card(self.experiment.dataset), run.split)

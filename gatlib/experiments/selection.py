@@ -1,7 +1,7 @@
-"""Which of several models to take the mean of: chosen on valid, one after the other."""
+"""Which of several models to take the mean of, and with which weights: chosen on valid."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,42 @@ from gatlib.metrics import HIGHER_IS_BETTER, TaskType, metrics_with_mean
 
 #: At most so many members, of which some are the same: weights in steps of a tenth.
 MOST_MEMBERS = 10
+#: Samples of valid that are selected on; experiments/ablation/ensembles compares it with one selection on all of valid.
+BOOTSTRAPS = 20
+
+
+def select_weights(
+    predictions: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    score: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
+) -> NDArray[np.float64]:
+    """The weight of each model: the mean over bootstrap samples of valid of its share of :func:`select_members`.
+
+    Valid is small, so that one selection on all of it takes the model that happens to be ahead there; samples share
+    the weight among those that are about as good. Samples on which nothing can be scored are passed over.
+
+    Args:
+        predictions: of each model for the molecules of valid, ``[models, rows, tasks]``.
+        targets: of these molecules, ``[rows, tasks]``.
+        score: of targets and predictions of some rows, the higher the better; NaN where they have none.
+
+    Returns:
+        ``[models]``, which sum to one.
+
+    Raises:
+        InputError: no model has a score on any sample.
+
+    Source: Breiman, "Bagging predictors", Machine Learning 24, 1996, of the selection of Caruana et al., ICML 2004.
+    """
+    samples = np.random.default_rng(0).integers(len(targets), size=(BOOTSTRAPS, len(targets)))
+    shares = []
+    for rows in samples:
+        members = select_members(list(predictions[:, rows]), partial(score, targets[rows]))
+        if members:
+            shares.append(np.bincount(members, minlength=len(predictions)) / len(members))
+    if not shares:
+        raise InputError("no model can be scored on valid: it needs known labels, of both classes where there are two")
+    return np.mean(shares, axis=0)
 
 
 def select_members(
@@ -28,7 +64,8 @@ def select_members(
         score: of predictions, the higher the better.
 
     Returns:
-        Positions in ``predictions``, in the order of the selection, with repetition; at most ten.
+        Positions in ``predictions``, in the order of the selection, with repetition; at most ten. None where no model
+        has a score.
 
     Source: Caruana et al., "Ensemble selection from libraries of models", ICML 2004.
     """
@@ -36,6 +73,8 @@ def select_members(
     total, best = np.zeros_like(predictions[0]), -np.inf
     while len(members) < MOST_MEMBERS:
         scores = [score((total + added) / (len(members) + 1)) for added in predictions]
+        if np.isnan(scores).all():
+            break
         chosen = int(np.nanargmax(scores))
         if not scores[chosen] > best:
             break
@@ -46,8 +85,8 @@ def select_members(
 
 def write_selected(
     members: Mapping[str, Sequence[Path]], folder: Path, metric: str, task_type: TaskType
-) -> dict[str, int]:
-    """Write ``valid_predictions.csv`` and ``test_predictions.csv`` of the ensemble that is best on valid.
+) -> dict[str, float]:
+    """Write ``valid_predictions.csv`` and ``test_predictions.csv`` of the ensemble that is selected on valid.
 
     Args:
         members: folders of the runs of each model, one for each seed; a model's predictions are the mean over them.
@@ -56,10 +95,10 @@ def write_selected(
         task_type: of the tasks.
 
     Returns:
-        The weight of each model that was selected.
+        The weight of each model that was selected; see :func:`select_weights`.
 
     Raises:
-        InputError: the runs are not of the same molecules.
+        InputError: the runs are not of the same molecules; nothing can be scored on valid.
     """
     names = list(members)
     tables = {part: [_mean_over_seeds(members[name], part) for name in names] for part in ("valid", "test")}
@@ -75,15 +114,16 @@ def write_selected(
     targets = tables["valid"][0][tasks].to_numpy(dtype=np.float64)
     sign = 1.0 if metric in HIGHER_IS_BETTER else -1.0
 
-    def score(predictions: NDArray[np.float64]) -> float:
-        return sign * float(metrics_with_mean(targets, predictions, tasks, task_type)[metric].iloc[-1])
+    def score(truth: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+        return sign * float(metrics_with_mean(truth, values, tasks, task_type)[metric].iloc[-1])
 
-    chosen = select_members([table[columns].to_numpy(dtype=np.float64) for table in tables["valid"]], score)
-    weights = {names[place]: weight for place, weight in Counter(chosen).items()}
+    predictions = {part: np.stack([table[columns].to_numpy(np.float64) for table in tables[part]]) for part in tables}
+    found = select_weights(predictions["valid"], targets, score)
+    weights = {name: float(weight) for name, weight in zip(names, found, strict=True) if weight > 0}
     folder.mkdir(parents=True, exist_ok=True)
     for part, of_models in tables.items():
         mean = of_models[0].copy()
-        mean[columns] = np.mean([of_models[place][columns].to_numpy() for place in chosen], axis=0)
+        mean[columns] = np.tensordot(found, predictions[part], axes=1)
         mean.to_csv(folder / f"{part}_predictions.csv", index=False, float_format="%.6g")
     pd.DataFrame(weights.items(), columns=["model", "weight"]).to_csv(folder / "members.csv", index=False)
     return weights

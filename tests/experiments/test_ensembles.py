@@ -62,15 +62,6 @@ def test_what_each_way_makes_of_a_good_and_a_bad_model():
         np.testing.assert_array_equal(ensembles.WAYS[name](predictions, targets, score), weights)
 
 
-def test_bootstraps_give_weight_to_models_that_are_as_good():
-    # Each of them ranks the positives of its own half of the rows right and tells nothing of the other half.
-    targets = np.array([[0.0], [1.0]] * 40)
-    half = np.arange(80)[:, None] < 40
-    predictions = np.stack([np.where(half, targets, 0.5), np.where(half, 0.5, targets)])
-    weights = ensembles.on_bootstraps(predictions, targets, score)
-    assert (weights > 0.3).all()
-
-
 def test_figures_are_those_of_the_weighted_predictions(tmp_path, monkeypatch):
     monkeypatch.setattr(ensembles, "MODELS", ("rf", "gb"))
     targets = [0.0, 1.0, 2.0, 4.0]
