@@ -168,7 +168,7 @@ def write_report(tables: list[Path]) -> None:
         values = table.pivot(index="model", columns="seed", values="value")
         metric = table["metric"].iloc[0]
         sign = 1 if metric in HIGHER_IS_BETTER else -1
-        lines[0] += [f"{path.stem}, {METRIC_NAMES[metric]}, {values.shape[1]} folds", "better by"]
+        lines[0] += [f"{path.stem}, {METRIC_NAMES[metric]}, {values.shape[1]} of {FOLDS} folds", "better by"]
         for name, cells in rows.items():
             gain = sign * (values.loc[name] - values.loc[BASE])
             cells += [
