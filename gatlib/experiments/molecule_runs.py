@@ -50,7 +50,7 @@ SETTINGS = {
     "gb": lambda: BOOSTING,
     "chemprop": chemprop_settings,
 }
-SELECTED = Run("ensemble selected on valid", f"weights of models from {BOOTSTRAPS} bootstrap samples of valid", 0, "")
+SELECTED = Run("ensemble weighted on valid", f"weights of models from {BOOTSTRAPS} bootstrap samples of valid", 0, "")
 
 
 class MoleculeRuns:
@@ -110,7 +110,7 @@ class MoleculeRuns:
         members: dict[str, list[Path]] = {}
         for other in (Run(*values) for values in columns.itertuples(index=False, name=None)):
             is_of_split = other.split == run.split and (other.seed == run.seed or not _is_drawn(run.split))
-            is_mean = other.model == SELECTED.model or re.search(r", mean of \d+ seeds$", other.model)
+            is_mean = other.model.startswith(ENSEMBLE) or re.search(r", mean of \d+ seeds$", other.model)
             if is_of_split and not is_mean and (folder_of(other) / "valid_predictions.csv").exists():
                 members.setdefault(other.model, []).append(folder_of(other))
         if not members:

@@ -1,5 +1,6 @@
 """Experiments on a little table: what is run once is not run again, and every model leaves the same files."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,9 @@ from gatlib.experiments.experiment import (
     recipe_id,
 )
 from gatlib.experiments.molecule_runs import MoleculeRuns, network_name, recipe_of
-from gatlib.experiments.results import read_results
-from gatlib.experiments.run import run_experiment
+from gatlib.experiments.results import Run, append_results, read_results
+from gatlib.experiments.run import run_experiment, run_folder
+from gatlib.experiments.scores import Cost
 from gatlib.metrics import METRICS, metrics_per_task
 from gatlib.training.fit import write_split
 from gatlib.training.molecules import LabelledMolecules, read_molecules, split_molecules
@@ -112,7 +114,7 @@ def test_an_ensemble_is_of_what_ran_on_its_molecules(
         said.clear()
         run_experiment(experiment, models, [0, 1], split, tmp_path / "runs", None, said.append)
         results = read_results(experiment.results)
-        return results[(results["model"] == "ensemble selected on valid") & (results["split"] == split)]
+        return results[(results["model"] == "ensemble weighted on valid") & (results["split"] == split)]
 
     with pytest.raises(InputError, match="nothing to select from on the scaffold split"):
         run(["ensemble"], "scaffold")
@@ -127,6 +129,16 @@ def test_an_ensemble_is_of_what_ran_on_its_molecules(
     assert set(pd.read_csv(members)["model"]) <= {"random forest", "gradient boosting"}
     assert len(run(["ensemble"], "scaffold")) == len(fixed)
     assert "done before" in said[0]
+
+    # An ensemble of an earlier way is no member of this one.
+    before = pd.read_csv(members)
+    earlier = Run("ensemble selected on valid", "by one selection", 0, "scaffold")
+    shutil.copytree(members.parent, run_folder(tmp_path / "runs", experiment, earlier))
+    results = read_results(experiment.results)
+    results[results["model"] != "ensemble weighted on valid"].to_csv(experiment.results, index=False)
+    append_results(experiment.results, earlier, {"test": {"roc_auc": 0.5}}, Cost(0, 0), "")
+    assert len(run(["ensemble"], "scaffold")) == len(fixed)
+    pd.testing.assert_frame_equal(pd.read_csv(members), before)
 
 
 def test_figures_are_those_of_the_predictions(
