@@ -13,10 +13,9 @@ import torch
 import typer
 from torch_geometric.data import Data
 
-from gatlib.chem import featurize
 from gatlib.experiments.results import COLUMNS
 from gatlib.models import GraphAttentionNetwork
-from gatlib.training.molecules import LabelledMolecules, split_molecules
+from gatlib.training.molecules import split_molecules
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "ablation"
 # The scripts of every folder are imported by their bare names: `run` and `report` are this folder's alone.
@@ -33,18 +32,8 @@ SMILES = [*CYCLIC, *("C" * length for length in range(2, 17)), "not a molecule"]
 
 
 @pytest.fixture
-def molecules():
-    smiles = list(SMILES)
-    return LabelledMolecules(
-        source="rings",
-        columns=["smiles"],
-        cells=[[text] for text in smiles],
-        smiles=smiles,
-        tasks=["length"],
-        task_type="regression",
-        targets=np.array([[float(len(text))] for text in smiles]),
-        graphs=featurize(smiles),
-    )
+def molecules(lengths):
+    return lengths(list(SMILES))
 
 
 def test_no_fold_holds_a_molecule_or_a_label_of_test(molecules):

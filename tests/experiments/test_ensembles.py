@@ -11,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from gatlib.chem import featurize
 from gatlib.data.cards import load_card
 from gatlib.experiments.experiment import load_experiment
 from gatlib.experiments.results import read_results
-from gatlib.training.molecules import LabelledMolecules
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 sys.path.append(str(EXPERIMENTS / "ablation"))
@@ -76,22 +74,12 @@ def test_figures_are_those_of_the_weighted_predictions(tmp_path, monkeypatch):
     assert found["equal weights"] == pytest.approx(np.sqrt((0.5**2 + 0 + 0.5**2 + 1.5**2) / 4))
 
 
-def test_what_was_run_is_not_run_again(tmp_path, monkeypatch):
+def test_what_was_run_is_not_run_again(lengths, tmp_path, monkeypatch):
     rings = ["C1CCCCC1", "c1ccccc1", "c1ccncc1", "C1CCNCC1", "C1CCOCC1", "c1ccoc1", "c1ccsc1", "C1CCC1", "C1CC1"]
     smiles = [prefix + ring for ring in rings for prefix in ("C", "CC", "O", "N", "CCC", "OC")]
-    molecules = LabelledMolecules(
-        source="rings",
-        columns=["smiles"],
-        cells=[[text] for text in smiles],
-        smiles=smiles,
-        tasks=["length"],
-        task_type="regression",
-        targets=np.array([[float(len(text))] for text in smiles]),
-        graphs=featurize(smiles),
-    )
     monkeypatch.setattr(ensembles, "MODELS", ("rf", "gb"))
     monkeypatch.setattr(ensembles, "TABLES", tmp_path)
-    monkeypatch.setattr(ensembles, "read_dataset", lambda *_: molecules)
+    monkeypatch.setattr(ensembles, "read_dataset", lambda *_: lengths(smiles))
     experiment, table = load_experiment(EXPERIMENTS, "esol"), tmp_path / "esol.csv"
     ensembles.run_dataset(experiment, table, tmp_path / "runs", None)
     rows = read_results(table)
