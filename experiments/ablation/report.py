@@ -18,7 +18,8 @@ INTRODUCTION = """# What raises quality on small sets
 test part of the scaffold split are cut into five folds of whole scaffolds; each change learns from four of them and is
 scored on the fifth, in its best epoch. No label of test is used. This page is made from the csv files by
 `python experiments/ablation/report.py`; what follows from it is in [LOG.md](LOG.md). The pretrained networks have
-learned from no molecule of these sets. How to take the mean of several models has [a page of its own](ensembles/README.md).
+learned from no molecule of these sets. How to take the mean of several models has
+[a page of its own](ensembles/README.md).
 
 A figure is the mean over folds. Beside it is by how much it is better than the base: the mean of the folds' differences
 ± its standard error. CPU time is that of a training, times that of the base.
