@@ -9,7 +9,6 @@ again; predictions of the models are kept in runs/ensembles. ensembles/README.md
 """
 
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +26,9 @@ from gatlib.experiments.experiment import Experiment, load_experiment
 from gatlib.experiments.molecule_runs import recipe_of, train_model
 from gatlib.experiments.results import Run, append_results, is_done, read_results
 from gatlib.experiments.scores import PREDICTED, Cost, predicted_tasks
-from gatlib.experiments.selection import BOOTSTRAPS, select_members, select_weights
+from gatlib.experiments.selection import BOOTSTRAPS, Score, score_by, select_members, select_weights
 from gatlib.experiments.tables import markdown
-from gatlib.metrics import HIGHER_IS_BETTER, METRIC_NAMES, metrics_with_mean
+from gatlib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
 from gatlib.training.molecules import LabelledMolecules
 from gatlib.training.train import read_dataset
 
@@ -53,9 +52,8 @@ A figure is the mean over folds; beside it is by how much it is better than the 
 of the folds' differences ± its standard error.
 """
 
-#: A way gives each model its weight, from predictions ``[models, rows, tasks]`` and targets of valid.
+#: A way gives each model its weight, from predictions ``[models, rows, tasks]`` and targets ``[rows, tasks]`` of valid.
 Values = NDArray[np.float64]
-Score = Callable[[Values, Values], float]  # of targets and predictions, the higher the better
 
 
 def best_on_valid(predictions: Values, targets: Values, score: Score) -> Values:
@@ -111,7 +109,9 @@ def run_dataset(experiment: Experiment, table: Path, runs_dir: Path, data_dir: P
         train_models(experiment, molecules, split, folders, fold)
         cost = Cost.now().since(start)
         for name, value in scores(folders, card).items():
-            append_results(table, _run(name, fold), {"test": {card.metric: value}}, cost, f"{os.cpu_count()} CPU cores")
+            run = _run(name, fold)
+            if not is_done(table, run):  # it may have been stopped between two rows
+                append_results(table, run, {"test": {card.metric: value}}, cost, f"{os.cpu_count()} CPU cores")
             print(f"{experiment.name}, fold {fold}, {name}: {value:.4f}", flush=True)
 
 
@@ -134,12 +134,7 @@ def train_models(
 
 def scores(folders: list[Path], card: DatasetCard) -> dict[str, float]:
     """The figure of each model, then of each way, on the fold that was left out."""
-    sign = 1 if card.metric in HIGHER_IS_BETTER else -1
-
-    def score(targets: Values, predictions: Values) -> float:
-        tasks = [str(task) for task in range(targets.shape[1])]
-        return sign * float(metrics_with_mean(targets, predictions, tasks, card.task_type)[card.metric].iloc[-1])
-
+    score, sign = score_by(card.metric, card.task_type), 1 if card.metric in HIGHER_IS_BETTER else -1
     predictions, targets = read_predictions(folders, "valid")
     weights = dict(zip(MODELS, np.eye(len(MODELS)), strict=True))
     weights |= {name: way(predictions, targets, score) for name, way in WAYS.items()}
@@ -171,10 +166,8 @@ def write_report(tables: list[Path]) -> None:
         lines[0] += [f"{path.stem}, {METRIC_NAMES[metric]}, {values.shape[1]} of {FOLDS} folds", "better by"]
         for name, cells in rows.items():
             gain = sign * (values.loc[name] - values.loc[BASE])
-            cells += [
-                f"{values.loc[name].mean():.3f}",
-                "" if name == BASE else f"{gain.mean():+.3f} ± {gain.sem():.3f}",
-            ]
+            error = f" ± {gain.sem():.3f}" if len(gain) > 1 else ""
+            cells += [f"{values.loc[name].mean():.3f}", "" if name == BASE else f"{gain.mean():+.3f}{error}"]
     page = f"{INTRODUCTION.format(bootstraps=BOOTSTRAPS)}\n{markdown([*lines, *rows.values()])}"
     (TABLES / "README.md").write_text(page, encoding="utf-8")
 

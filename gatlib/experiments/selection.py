@@ -17,12 +17,22 @@ MOST_MEMBERS = 10
 #: Samples of valid that are selected on; experiments/ablation/ensembles compares it with one selection on all of valid.
 BOOTSTRAPS = 20
 
+#: Of targets and predictions, ``[rows, tasks]`` each, the higher the better; NaN where there is none.
+Score = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
-def select_weights(
-    predictions: NDArray[np.float64],
-    targets: NDArray[np.float64],
-    score: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
-) -> NDArray[np.float64]:
+
+def score_by(metric: str, task_type: TaskType) -> Score:
+    """The mean over tasks of a metric, with the sign that makes more the better."""
+    sign = 1.0 if metric in HIGHER_IS_BETTER else -1.0
+
+    def score(targets: NDArray[np.float64], predictions: NDArray[np.float64]) -> float:
+        tasks = [str(column) for column in range(targets.shape[1])]
+        return sign * float(metrics_with_mean(targets, predictions, tasks, task_type)[metric].iloc[-1])
+
+    return score
+
+
+def select_weights(predictions: NDArray[np.float64], targets: NDArray[np.float64], score: Score) -> NDArray[np.float64]:
     """The weight of each model: the mean over bootstrap samples of valid of its share of :func:`select_members`.
 
     Valid is small, so that one selection on all of it takes the model that happens to be ahead there; samples share
@@ -31,7 +41,7 @@ def select_weights(
     Args:
         predictions: of each model for the molecules of valid, ``[models, rows, tasks]``.
         targets: of these molecules, ``[rows, tasks]``.
-        score: of targets and predictions of some rows, the higher the better; NaN where they have none.
+        score: what to choose by, on some of the rows.
 
     Returns:
         ``[models]``, which sum to one.
@@ -41,7 +51,7 @@ def select_weights(
 
     Source: Breiman, "Bagging predictors", Machine Learning 24, 1996, of the selection of Caruana et al., ICML 2004.
     """
-    samples = np.random.default_rng(0).integers(len(targets), size=(BOOTSTRAPS, len(targets)))
+    samples = np.random.default_rng(0).integers(len(targets) or 1, size=(BOOTSTRAPS, len(targets)))
     shares = []
     for rows in samples:
         members = select_members(list(predictions[:, rows]), partial(score, targets[rows]))
@@ -112,13 +122,8 @@ def write_selected(
     tasks = predicted_tasks(tables["valid"][0])
     columns = [task + PREDICTED for task in tasks]
     targets = tables["valid"][0][tasks].to_numpy(dtype=np.float64)
-    sign = 1.0 if metric in HIGHER_IS_BETTER else -1.0
-
-    def score(truth: NDArray[np.float64], values: NDArray[np.float64]) -> float:
-        return sign * float(metrics_with_mean(truth, values, tasks, task_type)[metric].iloc[-1])
-
     predictions = {part: np.stack([table[columns].to_numpy(np.float64) for table in tables[part]]) for part in tables}
-    found = select_weights(predictions["valid"], targets, score)
+    found = select_weights(predictions["valid"], targets, score_by(metric, task_type))
     weights = {name: float(weight) for name, weight in zip(names, found, strict=True) if weight > 0}
     folder.mkdir(parents=True, exist_ok=True)
     for part, of_models in tables.items():

@@ -89,6 +89,10 @@ def test_what_was_run_is_not_run_again(lengths, tmp_path, monkeypatch):
     monkeypatch.setattr(ensembles, "train_model", None)
     ensembles.run_dataset(experiment, table, tmp_path / "runs", None)
     assert table.read_bytes() == before
+    rows[:-1].to_csv(table, index=False)  # stopped before the last row
+    ensembles.run_dataset(experiment, table, tmp_path / "runs", None)
+    again = read_results(table)
+    assert again[["model", "seed", "value"]].equals(rows[["model", "seed", "value"]])
     ensembles.write_report([table])
     page = (tmp_path / "README.md").read_text()
     mean = rows.loc[rows["model"] == "equal weights", "value"].mean()

@@ -60,6 +60,8 @@ def test_samples_of_one_class_are_passed_over() -> None:
     assert select_weights(np.stack([1 - truth, truth]), truth, area).tolist() == [0.0, 1.0]
     with pytest.raises(InputError, match="no model can be scored on valid"):
         select_weights(np.stack([truth, 1 - truth]), np.zeros((4, 1)), area)
+    with pytest.raises(InputError, match="no model can be scored on valid"):
+        select_weights(np.zeros((2, 0, 1)), np.zeros((0, 1)), area)
 
 
 def runs(folder: Path, errors: dict[str, list[float]], rows: list[int]) -> dict[str, list[Path]]:
