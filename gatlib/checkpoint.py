@@ -28,7 +28,6 @@ class TrainingSummary(BaseModel):
     split: str
     seed: int
     pretrained: str | None = Field(None, description="name of the network that it started from")
-    auxiliary: list[str] = Field(default=[], description="further data sets that were learned beside it, and forgotten")
     molecules: dict[str, int] = Field(description="number of molecules in train, valid and test")
     rejected: int = Field(description="rows set aside because they have no graph")
     elements: dict[str, int] = Field(description="number of training molecules with each element")

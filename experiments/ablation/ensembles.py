@@ -30,7 +30,7 @@ from gatlib.experiments.selection import BOOTSTRAPS, Score, score_by, select_mem
 from gatlib.experiments.tables import markdown
 from gatlib.metrics import HIGHER_IS_BETTER, METRIC_NAMES
 from gatlib.training.molecules import LabelledMolecules
-from gatlib.training.train import read_dataset, with_auxiliary
+from gatlib.training.train import read_dataset
 
 HERE = Path(__file__).parent
 TABLES = HERE / "ensembles"
@@ -101,8 +101,7 @@ def run_dataset(experiment: Experiment, table: Path, runs_dir: Path, data_dir: P
     if not waiting:
         return
     card = load_card(experiment.dataset)
-    molecules = read_dataset(experiment.dataset, data_dir, experiment.recipe.split)
-    molecules, folds = without_test(with_auxiliary(molecules, experiment.recipe.auxiliary, data_dir))
+    molecules, folds = without_test(read_dataset(experiment.dataset, data_dir, experiment.recipe.split))
     for fold in waiting:
         start = Cost.now()
         split = three_parts([parts.valid for parts in folds], fold)

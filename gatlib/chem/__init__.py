@@ -12,7 +12,7 @@ from gatlib.chem.graphs import (
     parse,
 )
 from gatlib.chem.ogb_tables import ogb_element
-from gatlib.chem.scaffold import canonical_smiles, constitution, murcko_scaffold, neutral_fragments
+from gatlib.chem.scaffold import canonical_smiles, constitution, murcko_scaffold
 
 __all__ = [
     "MAX_ATOMS",
@@ -26,7 +26,6 @@ __all__ = [
     "featurize",
     "featurize_mol",
     "murcko_scaffold",
-    "neutral_fragments",
     "ogb_element",
     "parse",
 ]

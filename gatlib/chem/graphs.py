@@ -143,23 +143,6 @@ def featurize(smiles: Iterable[object], side_features: SideFeatures = "none") ->
     return _assemble(raw, errors)
 
 
-def join_graphs(parts: Sequence[MoleculeGraphs]) -> MoleculeGraphs:
-    """The graphs of all parts, one part after the other; all have the same side features."""
-
-    def pointers(each: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-        return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(ptr) for ptr in each]))])
-
-    return MoleculeGraphs(
-        x=np.concatenate([part.x for part in parts]),
-        edge_index=np.concatenate([part.edge_index for part in parts], axis=1),
-        edge_attr=np.concatenate([part.edge_attr for part in parts]),
-        atom_ptr=pointers([part.atom_ptr for part in parts]),
-        edge_ptr=pointers([part.edge_ptr for part in parts]),
-        errors=[error for part in parts for error in part.errors],
-        side=np.concatenate([part.side for part in parts]),
-    )
-
-
 def featurize_mol(mol: Chem.Mol) -> MoleculeGraphs:
     """The graph of one RDKit molecule that is already parsed."""
     return _assemble([_read(serialize(mol), lambda: mol)], [None])

@@ -1,6 +1,6 @@
 """Bemis-Murcko scaffolds and canonical SMILES: which molecules belong on the same side of a split."""
 
-from rdkit import Chem, rdBase
+from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from gatlib.chem.graphs import parse
@@ -34,23 +34,3 @@ def canonical_smiles(smiles: str) -> str:
 def constitution(smiles: str) -> str:
     """Canonical SMILES without stereochemistry: equal for the stereoisomers of one molecule."""
     return Chem.MolToSmiles(parse(smiles), isomericSmiles=False)
-
-
-def neutral_fragments(smiles: str) -> frozenset[str]:
-    """The parts of a salt or mixture, neutral and without stereochemistry, as canonical SMILES.
-
-    A drug, its hydrochloride and its sodium salt, which assays measure under different names, have one in common.
-    Parts of fewer than six heavy atoms (most counter-ions and solvents) are left out beside larger ones.
-    """
-    fragments = Chem.GetMolFrags(parse(smiles), asMols=True)
-    large = [fragment for fragment in fragments if fragment.GetNumHeavyAtoms() >= 6]
-    return frozenset(Chem.MolToSmiles(_neutral(fragment), isomericSmiles=False) for fragment in large or fragments)
-
-
-def _neutral(molecule: Chem.Mol) -> Chem.Mol:
-    if not any(atom.GetFormalCharge() for atom in molecule.GetAtoms()):
-        return molecule
-    from rdkit.Chem.MolStandardize import rdMolStandardize  # takes its time to import
-
-    with rdBase.BlockLogs():
-        return rdMolStandardize.Uncharger().uncharge(molecule)

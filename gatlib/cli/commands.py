@@ -165,10 +165,10 @@ def tune_command(
     if recipe.dataset is None:
         raise InputError(f"recipe {recipe_file} names no data set: add a line 'dataset: tox21'")
 
-    from gatlib.training.train import read_dataset, with_auxiliary
+    from gatlib.training.train import read_dataset
     from gatlib.training.tune import tune
 
-    molecules = with_auxiliary(read_dataset(recipe.dataset, data_dir, recipe.split), recipe.auxiliary, data_dir)
+    molecules = read_dataset(recipe.dataset, data_dir, recipe.split)
     tune(recipe, molecules, folder, trials, minutes, _say, seeds)
     _say(f"best recipe: {folder / 'recipe.yaml'}")
 

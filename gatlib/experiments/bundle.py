@@ -15,7 +15,7 @@ from gatlib.experiments.molecule_runs import NETWORKS, recipe_of, run_of
 from gatlib.experiments.run import run_folder
 from gatlib.training.fit import save_trained, target_scale, train_network
 from gatlib.training.run_folder import STATE, check_output_folder
-from gatlib.training.train import read_dataset, with_auxiliary
+from gatlib.training.train import read_dataset
 
 
 def bundle(
@@ -51,8 +51,7 @@ def bundle(
         )
     metrics = _means([read_description(member).metrics for member in members])
     check_output_folder(folder)
-    molecules = read_dataset(experiment.dataset, data_dir, recipe.split)
-    molecules = with_auxiliary(molecules, recipe.auxiliary, data_dir).with_side_features(recipe.side_features)
+    molecules = read_dataset(experiment.dataset, data_dir, recipe.split).with_side_features(recipe.side_features)
     rows = np.flatnonzero([error is None for error in molecules.graphs.errors])
     split = Split(train=rows, valid=rows[:0], test=rows[:0])
     scale = target_scale(molecules, split)

@@ -28,7 +28,7 @@ from gatlib.training.fit import fit, write_predictions, write_split
 from gatlib.training.molecules import LabelledMolecules, describe_split, split_molecules
 from gatlib.training.pretrained import describe_overlap
 from gatlib.training.recipe import Recipe, make_recipe
-from gatlib.training.train import read_dataset, with_auxiliary
+from gatlib.training.train import read_dataset
 
 #: Networks to compare the recipe's own with: what each changes of the recipe.
 NETWORKS: dict[str, dict[str, object]] = {
@@ -80,10 +80,7 @@ class MoleculeRuns:
         if model == ENSEMBLE:
             return
         recipe = self._recipe(model, seed)
-        molecules = self._molecules
-        if molecules is None:
-            molecules = read_dataset(self.experiment.dataset, self.data_dir, recipe.split)
-            molecules = with_auxiliary(molecules, recipe.auxiliary, self.data_dir)
+        molecules = self._molecules or read_dataset(self.experiment.dataset, self.data_dir, recipe.split)
         rows = split_molecules(molecules, recipe.split, recipe.seed)
         if self._rows is None or not np.array_equal(rows.test, self._rows.test):
             for note in describe_split(molecules, rows):
@@ -162,7 +159,6 @@ def network_name(recipe: Recipe) -> str:
     kind = {"edges": recipe.conv, "full": "full attention", "both": f"gps ({recipe.conv})"}
     name = kind.get(recipe.attention, f"{recipe.attention} ({recipe.conv})")
     name += "" if recipe.pretrained is None else ", pretrained"
-    name += f", with {' and '.join(recipe.auxiliary)}" if recipe.auxiliary else ""
     return name if recipe.side_features == "none" else f"{name} + {recipe.side_features}"
 
 

@@ -135,13 +135,6 @@ class GraphAttentionNetwork(nn.Module):
         """Logits or (scaled) values of a batch of graphs, ``[graphs, tasks]``; see :meth:`embed`."""
         return self.readout(self.embed(data))
 
-    def keep_tasks(self, count: int) -> None:
-        """Forget how to read out all but the first tasks."""
-        if count < self.readout.out_features:
-            weight, bias = self.readout.weight.detach()[:count], self.readout.bias.detach()[:count]
-            self.readout = nn.Linear(self.readout.in_features, count)
-            self.readout.load_state_dict({"weight": weight, "bias": bias})
-
     def embed(self, data: Data) -> Tensor:
         """The learned fingerprint that all tasks share, ``[graphs, hidden_channels]``.
 

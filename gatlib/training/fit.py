@@ -22,7 +22,6 @@ from gatlib.data.splits import Split
 from gatlib.errors import InputError
 from gatlib.metrics import HIGHER_IS_BETTER, METRICS, metrics_per_task, metrics_with_mean
 from gatlib.models import GraphAttentionNetwork
-from gatlib.training.auxiliary import join_auxiliary
 from gatlib.training.epoch_log import EpochLog, plot_learning_curve, quiet_lightning
 from gatlib.training.model_card import write_model_card
 from gatlib.training.module import Scale, TrainingModule, evaluation_loader, training_loader
@@ -145,7 +144,6 @@ def save_trained(
             split=recipe.split if len(split.test) else ALL,
             seed=recipe.seed,
             pretrained=Path(recipe.pretrained).name if recipe.pretrained else None,
-            auxiliary=recipe.auxiliary,
             molecules={part: len(rows) for part, rows in split.parts().items()},
             rejected=sum(error is not None for error in molecules.graphs.errors),
             elements=molecules.elements(split.train),
@@ -206,16 +204,13 @@ def train_network(
 ) -> TrainedNetwork:
     """Train on train, with the weights of the best epoch on valid in the end; test is not looked at.
 
-    Without molecules in valid it is the weights of the last epoch. The further sets of ``molecules.auxiliary`` are
-    learned as well (:func:`~gatlib.training.auxiliary.join_auxiliary`); in the end the network has no readout for them.
+    Without molecules in valid it is the weights of the last epoch.
 
     An unfinished run in ``folder`` is taken up where it stopped. The molecules have the side features of the recipe.
 
     Raises:
         InputError: the training diverged; the pretrained network is missing or is another one.
     """
-    own_tasks = len(molecules.tasks)
-    molecules, split, scale = join_auxiliary(molecules, split, scale)
     torch.manual_seed(recipe.seed)
     atom_dims, bond_dims = feature_dims()
     network = GraphAttentionNetwork(recipe.architecture(), atom_dims, bond_dims, len(molecules.tasks))
@@ -265,14 +260,12 @@ def train_network(
             raise KeyboardInterrupt from None
     seconds = time.perf_counter() - started
     if not chooses:
-        network.keep_tasks(own_tasks)
         return TrainedNetwork(network.cpu(), math.nan, trainer.current_epoch, seconds)
     if best.best_model_score is None or not best.best_model_score.isfinite():
         shutil.rmtree(state)
         raise InputError("the training diverged, no epoch has a validation score: lower the learning_rate in a recipe")
     weights = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     module.load_state_dict(weights)
-    network.keep_tasks(own_tasks)
     return TrainedNetwork(network.cpu(), float(best.best_model_score), trainer.current_epoch, seconds)
 
 

@@ -35,7 +35,6 @@ def write_model_card(folder: Path, description: ModelDescription) -> None:
         f"- **Network:** {settings.num_layers} blocks of edge attention "
         f"({settings.conv}), {settings.hidden_channels} channels, {settings.heads} heads",
         *_starts_from(description),
-        *_learned_beside(description),
         *(
             [f"- **Beside the graph:** {_SIDE_FEATURES[settings.side_features]}"]
             if settings.side_features != "none"
@@ -85,14 +84,6 @@ def write_pretrained_card(folder: Path, description: ModelDescription) -> None:
         f"- **Made with:** {', '.join(f'{package} {version}' for package, version in description.versions.items())}",
     ]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _learned_beside(description: ModelDescription) -> list[str]:
-    return [
-        f"- **Learned beside it:** {load_card(name).title}, without what is in valid and test; "
-        f"data licence: {load_card(name).licence}"
-        for name in description.training.auxiliary
-    ]
 
 
 def _starts_from(description: ModelDescription) -> list[str]:

@@ -42,7 +42,6 @@ class LabelledMolecules:
     targets: NDArray[np.float64]
     graphs: MoleculeGraphs
     official_split: Split | None = None  # of the makers of the data set, where graphs are theirs too
-    auxiliary: tuple["LabelledMolecules", ...] = ()  # further sets to learn from beside it
 
     def rejected(self) -> pd.DataFrame:
         """The rows without a graph as they stand in the table, with the number of the data row and the reason."""
@@ -63,11 +62,10 @@ class LabelledMolecules:
 
     def with_side_features(self, kind: SideFeatures) -> "LabelledMolecules":
         """The same molecules with these side features; those that are there already are not computed again."""
-        auxiliary = tuple(others.with_side_features(kind) for others in self.auxiliary)
         graphs = self.graphs
         if graphs.side.shape[1] != num_side_features(kind):
             graphs = replace(graphs, side=side_features(self.smiles, kind))
-        return replace(self, graphs=graphs, auxiliary=auxiliary)
+        return replace(self, graphs=graphs)
 
 
 def read_molecules(

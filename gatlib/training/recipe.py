@@ -24,9 +24,6 @@ class Recipe(Architecture):
     pretrained: str | None = Field(
         None, description="start from this network: one that comes with gatlib, or a folder of 'gatlib pretrain'"
     )
-    auxiliary: list[str] = Field(
-        [], description="further data sets to learn beside it, without the molecules of valid and test, and to forget"
-    )
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     batch_size: int = Field(64, ge=1)
@@ -38,12 +35,6 @@ class Recipe(Architecture):
     def _batches_can_be_normalised(self) -> "Recipe":
         if self.norm == "batch" and self.batch_size == 1:
             raise ValueError("norm 'batch' needs a batch_size of at least 2")
-        return self
-
-    @model_validator(mode="after")
-    def _auxiliary_sets_are_others(self) -> "Recipe":
-        if self.dataset in self.auxiliary or len(set(self.auxiliary)) < len(self.auxiliary):
-            raise ValueError("auxiliary must name other data sets than the recipe's own, each once")
         return self
 
     def architecture(self) -> Architecture:

@@ -1,7 +1,6 @@
 """From a recipe or a user's table to a trained model folder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from gatlib.data.cards import DatasetCard, TaskType, load_card
@@ -48,22 +47,6 @@ def _read_ogb(card: DatasetCard, data_dir: Path | None) -> LabelledMolecules:
     )
 
 
-def with_auxiliary(molecules: LabelledMolecules, names: Sequence[str], data_dir: Path | None) -> LabelledMolecules:
-    """The same molecules, and these data sets to learn from beside them.
-
-    Raises:
-        InputError: no such card or file; a set of values beside one of classes, or the reverse.
-    """
-    found = tuple(read_dataset(name, data_dir) for name in names)
-    for name, others in zip(names, found, strict=True):
-        if others.task_type != molecules.task_type:
-            raise InputError(
-                f"the auxiliary data set {name!r} is one of {others.task_type}, {molecules.source} of "
-                f"{molecules.task_type}: both must be of the same kind"
-            )
-    return replace(molecules, auxiliary=found)
-
-
 def train_dataset(
     recipe: Recipe, folder: Path, data_dir: Path | None = None, progress: bool = False, say: Say | None = None
 ) -> Trained:
@@ -84,7 +67,6 @@ def train_dataset(
         raise InputError("the recipe names no dataset: add a line 'dataset: tox21', or give a table with -i")
     card = load_card(recipe.dataset)
     molecules = read_dataset(recipe.dataset, data_dir, recipe.split)
-    molecules = with_auxiliary(molecules, recipe.auxiliary, data_dir)
     split = split_molecules(molecules, recipe.split, recipe.seed)
     if say is not None:
         for note in describe_split(molecules, split):
@@ -111,7 +93,6 @@ def train_table(
         InputError: see :func:`~gatlib.training.molecules.read_molecules` and :func:`~gatlib.training.fit.fit`.
     """
     molecules = read_molecules(source, targets, task_type, smiles_column)
-    molecules = with_auxiliary(molecules, recipe.auxiliary, data_dir)
     split = split_molecules(molecules, recipe.split, recipe.seed)
     if say is not None:
         for note in describe_split(molecules, split):

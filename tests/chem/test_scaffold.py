@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatlib.chem import InvalidMolecule, canonical_smiles, constitution, murcko_scaffold, neutral_fragments
+from gatlib.chem import InvalidMolecule, canonical_smiles, constitution, murcko_scaffold
 
 
 @pytest.mark.parametrize(
@@ -42,19 +42,3 @@ def test_no_molecule_no_scaffold(function: object) -> None:
 
 def test_stereoisomers_have_one_constitution() -> None:
     assert constitution("C[C@H](N)F") == constitution("C[C@@H](N)F") == "CC(N)F"
-
-
-@pytest.mark.parametrize(
-    ("smiles", "fragments"),
-    {
-        "a hydrochloride": ("Cl.C[C@H](N)c1ccccc1", {"CC(N)c1ccccc1"}),
-        "an ammonium": ("CC([NH3+])c1ccccc1.[Cl-]", {"CC(N)c1ccccc1"}),
-        "a sodium salt": ("[Na+].[O-]C(=O)c1ccccc1", {"O=C(O)c1ccccc1"}),
-        "a salt of two large ions": ("CC([NH3+])c1ccccc1.[O-]C(=O)c1ccccc1", {"CC(N)c1ccccc1", "O=C(O)c1ccccc1"}),
-        "nothing large": ("[Na+].[Cl-]", {"[Na+]", "Cl"}),
-        "a quaternary ion": ("C[N+](C)(C)CCO", {"C[N+](C)(C)CCO"}),
-    }.values(),
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_salts_have_a_part_in_common_with_the_molecule(smiles: str, fragments: set[str]) -> None:
-    assert neutral_fragments(smiles) == fragments

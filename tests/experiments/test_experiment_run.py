@@ -262,10 +262,6 @@ def test_models_are_changes_of_the_recipe(experiment: Experiment) -> None:
     assert recipe_of(experiment, "gps", "scaffold", 3).split == "scaffold"
     pretrained = replace(experiment, recipe=experiment.recipe.model_copy(update={"pretrained": "molecules"}))
     assert network_name(recipe_of(pretrained, "gat", None, 0)) == "gat, pretrained"
-    joint = replace(experiment, recipe=pretrained.recipe.model_copy(update={"auxiliary": ["esol", "muv"]}))
-    assert (
-        network_name(recipe_of(joint, "descriptors", None, 0)) == "gatv2, pretrained, with esol and muv + descriptors"
-    )
     assert recipe_id(recipe_of(pretrained, "scratch", None, 0)) == recipe_id(experiment.recipe)
 
 
