@@ -133,7 +133,7 @@ def _finish(experiment: Experiment, runs: Runs, run: Run, folder: Path, cost: Co
     append_results(experiment.results, run, scores, cost, f"{os.cpu_count()} CPU cores")
     runs.draw(folder)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in scores["test"].items() if value is not None)
-    say(f"test: {figures}; {cost.seconds:.0f} s, {cost.cpu_seconds:.0f} s of CPU time")
+    say(f"test: {figures or 'no task counts'}; {cost.seconds:.0f} s, {cost.cpu_seconds:.0f} s of CPU time")
 
 
 def run_folder(runs_dir: Path, experiment: Experiment, run: Run) -> Path:

@@ -314,3 +314,15 @@ def test_tasks_with_one_class_are_named_and_do_not_count(
     results = read_results(experiment.results)
     found = results[(results["part"] == "test") & (results["metric"] == "roc_auc")]["value"].item()
     assert found == pytest.approx(alone["roc_auc"].item())
+
+
+def test_a_test_part_in_which_no_task_counts_has_no_figure(
+    experiment: Experiment, molecules: LabelledMolecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    molecules.targets[split_molecules(molecules, experiment.recipe.split, 0).test] = 1.0
+    monkeypatch.setattr(molecule_runs, "read_dataset", lambda name, data_dir, split: molecules)
+    said: list[str] = []
+    run_experiment(experiment, ["rf"], [0], None, tmp_path / "runs", None, said.append)
+    assert said[-1].startswith("test: no task counts; ")
+    results = read_results(experiment.results)
+    assert results.loc[results["part"] == "test", "value"].isna().all()
