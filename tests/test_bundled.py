@@ -36,7 +36,7 @@ def test_every_bundled_model_loads_has_a_card_and_is_small(name):
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "README.md"}
 
 
-@pytest.mark.parametrize("name", ["molecules", "molecules_sums"])
+@pytest.mark.parametrize("name", ["molecules", "molecules_sums", "molecules_for_muv"])
 def test_a_pretrained_network_can_be_started_from_and_has_a_card(name):
     folder = pretrained_folder(name)
     network = GraphAttentionNetwork(Architecture(**settings_of(name)), *feature_dims(), 1)

@@ -163,11 +163,19 @@ def test_a_recipe_starts_from_it(folder: Path, table_file: Path, tiny_recipe: Re
 
 
 @pytest.mark.parametrize(
-    ("dataset", "split", "seen"),
-    [("hiv", "ogb", False), ("hiv", "scaffold_balanced", True), ("muv", "scaffold", True), ("tox21", "random", False)],
+    ("network", "dataset", "split", "seen"),
+    [
+        ("molecules", "hiv", "ogb", False),
+        ("molecules", "hiv", "scaffold_balanced", True),
+        ("molecules", "muv", "scaffold", True),
+        ("molecules", "tox21", "random", False),
+        ("molecules_for_muv", "hiv", "ogb", False),
+        ("molecules_for_muv", "muv", "scaffold", False),
+        ("molecules_for_muv", "muv", "random", True),
+    ],
 )
-def test_what_it_was_pretrained_on_is_told(dataset: str, split: str, seen: bool) -> None:
-    note = describe_overlap("molecules", dataset, split)
+def test_what_it_was_pretrained_on_is_told(network: str, dataset: str, split: str, seen: bool) -> None:
+    note = describe_overlap(network, dataset, split)
     assert (note is not None) == seen
     if note is not None:
         assert f"pretrained on molecules of {dataset}, those of valid and test on the {split} split" in note
