@@ -11,7 +11,7 @@ from gatlib.experiments.experiment import RECIPE, load_experiment
 from gatlib.experiments.molecule_runs import recipe_of, run_of
 from gatlib.experiments.results import read_results
 from gatlib.metrics import METRICS
-from gatlib.model_folder import bundled_models, model_folder, pretrained_folder
+from gatlib.model_folder import bundled_models, model_folder, pretrained_folder, pretrained_networks
 from gatlib.models import Architecture, GraphAttentionNetwork
 from gatlib.predictor import DEFAULT_MODEL, Predictor
 from gatlib.training.pretrained import settings_of, start_from
@@ -36,7 +36,7 @@ def test_every_bundled_model_loads_has_a_card_and_is_small(name):
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "README.md"}
 
 
-@pytest.mark.parametrize("name", ["molecules", "molecules_sums", "molecules_for_muv"])
+@pytest.mark.parametrize("name", pretrained_networks())
 def test_a_pretrained_network_can_be_started_from_and_has_a_card(name):
     folder = pretrained_folder(name)
     network = GraphAttentionNetwork(Architecture(**settings_of(name)), *feature_dims(), 1)
