@@ -16,7 +16,7 @@ from gatlib.models import Architecture, GraphAttentionNetwork
 
 ALL: Final = "all"  # in place of a split: nothing was held out
 Metrics = dict[str, dict[str, dict[str, float | None]]]  # split -> task (or "mean") -> metric -> value
-FEATURIZATION: Final = "ogb-v1"  # OGB's 9 atom and 3 bond features; a change of them is a new name
+FEATURIZATION: Final = "ogb-v2"  # of gatlib.chem.graphs; a change of them is a new name
 
 
 class TrainingSummary(BaseModel):
@@ -44,7 +44,7 @@ class ModelDescription(BaseModel):
     task_type: TaskType
     tasks: list[str] = Field(min_length=1)
     unit: str
-    featurization: Literal["ogb-v1"] = FEATURIZATION
+    featurization: Literal["ogb-v2"] = FEATURIZATION
     architecture: Architecture
     target_mean: list[float] = Field(description="output x target_std + target_mean is the value (0 and 1 for classes)")
     target_std: list[float]

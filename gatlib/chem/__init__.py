@@ -1,18 +1,16 @@
 """SMILES in, graphs out: parsing, OGB's features, scaffolds."""
 
-from gatlib.chem.graphs import (
+from gatlib.chem.graphs import MoleculeGraphs, SideFeatures, feature_dims, featurize, featurize_mol
+from gatlib.chem.ogb_tables import ogb_element
+from gatlib.chem.parsing import (
     MAX_ATOMS,
     MAX_SMILES_LENGTH,
     InvalidMolecule,
-    MoleculeGraphs,
-    SideFeatures,
-    feature_dims,
-    featurize,
-    featurize_mol,
+    canonical_smiles,
+    constitution,
     parse,
 )
-from gatlib.chem.ogb_tables import ogb_element
-from gatlib.chem.scaffold import canonical_smiles, constitution, murcko_scaffold
+from gatlib.chem.scaffold import murcko_scaffold
 
 __all__ = [
     "MAX_ATOMS",

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit.Chem import rdFingerprintGenerator
 
-from gatlib.chem.graphs import parse
+from gatlib.chem.parsing import parse
 
 RADIUS, NUM_BITS = 2, 2048
 _BLOCK = 1024

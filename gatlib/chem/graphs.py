@@ -1,6 +1,6 @@
-"""SMILES to graphs: OGB's atom and bond features, or the reason why there is no graph."""
+"""SMILES to graphs: OGB's atom and bond features, with stereo of the molecule, or the reason why there is no graph."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -8,34 +8,37 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
 from gatlib.chem.ogb_tables import atom_feature_dims, bond_feature_dims
+from gatlib.chem.parsing import InvalidMolecule, canonical_smiles, parse_quietly
 from gatlib.chem.serialized import (
+    CHIRALITY,
     DEGREE,
     IN_RING,
+    STEREO,
     RawFeatures,
     layout_is_known,
     read_fast,
     read_slow,
     serialize,
 )
+from gatlib.chem.stereo import (
+    BOND_STEREO,
+    CHIRALITY_LABELS,
+    LABELLED_WHEN_PARSED,
+    atom_chirality,
+    bond_stereo,
+    stereo_from_rdkit,
+)
 
 #: What a network may be given beside the graph; see :func:`gatlib.chem.side_features.side_features`.
 SideFeatures = Literal["none", "morgan", "descriptors", "both"]
-
-#: The limits of what is accepted as one molecule. The longest SMILES of MoleculeNet has 492 heavy atoms.
-MAX_ATOMS = 1_000
-MAX_SMILES_LENGTH = 10 * MAX_ATOMS
 
 NUM_ATOM_FEATURES = 9
 NUM_BOND_FEATURES = 3
 _BLOCK = 64
 _MAX_DEGREE_INDEX = 11  # OGB's table: 0 to 10, then everything larger
-
-
-class InvalidMolecule(ValueError):
-    """There is no graph for this input; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -67,58 +70,22 @@ class MoleculeGraphs:
         return replace(self, errors=errors)
 
 
-def parse(smiles: object) -> Chem.Mol:
-    """The RDKit molecule of a SMILES.
-
-    Raises:
-        InvalidMolecule: with the reason: not text, empty, too long, unparsable, no atoms, too many atoms.
-    """
-    with rdBase.BlockLogs():
-        return _parse(smiles)
-
-
-def _parse(smiles: object) -> Chem.Mol:
-    if not isinstance(smiles, str):
-        missing = str(smiles) in ("None", "nan", "NaT", "<NA>")  # of Python, NumPy and pandas
-        raise InvalidMolecule("empty SMILES" if missing else f"not text: {smiles!r:.60}")
-    text = smiles.strip()
-    if not text:
-        raise InvalidMolecule("empty SMILES")
-    if not text.isascii() or "\0" in text:
-        raise InvalidMolecule("not a SMILES: it contains a character that is not printable ASCII")
-    if len(text) > MAX_SMILES_LENGTH:
-        raise InvalidMolecule(f"too large: {len(text):,} characters, at most {MAX_SMILES_LENGTH:,} are accepted")
-    words = text.split(maxsplit=1)
-    if len(words) > 1 and not words[1].startswith("|"):  # "C O" would parse as methane with the name "O"
-        raise InvalidMolecule("not a SMILES: it contains a space")
-    mol = Chem.MolFromSmiles(text)
-    if mol is None:
-        raise InvalidMolecule(_why_refused(text))
-    num_atoms = mol.GetNumAtoms()
-    if num_atoms == 0:
-        raise InvalidMolecule("no atoms")
-    if num_atoms > MAX_ATOMS:
-        raise InvalidMolecule(f"too large: {num_atoms:,} atoms, at most {MAX_ATOMS:,} are accepted")
-    return mol
-
-
-def _why_refused(smiles: str) -> str:
-    mol = Chem.MolFromSmiles(smiles, sanitize=False)
-    if mol is None:
-        return "not a valid SMILES"
-    problems = Chem.DetectChemistryProblems(mol)
-    return f"not a valid molecule: {problems[0].Message()}" if problems else "not a valid molecule"
-
-
-def featurize(smiles: Iterable[object], side_features: SideFeatures = "none") -> MoleculeGraphs:
+def featurize(
+    smiles: Iterable[object], side_features: SideFeatures = "none", canonical: bool = False
+) -> MoleculeGraphs:
     """Featurise many SMILES; what has no graph keeps its place, with the reason in ``errors``.
 
-    Features are OGB's: equal to ``ogb.utils.smiles2graph`` for every molecule that RDKit accepts.
+    Features are OGB's, equal to ``ogb.utils.smiles2graph``, but for isotopes, which count as their element, and for
+    stereo, which is the same for every spelling of a molecule: see :mod:`gatlib.chem.stereo`.
 
     Args:
         smiles: any number of them.
         side_features: what to compute of each whole molecule as well, for ``side``.
+        canonical: number the atoms as in RDKit's canonical SMILES, for networks to whom their order matters. That takes
+            three times as long.
     """
+    if canonical:
+        smiles = _canonical(smiles)
     if side_features != "none":
         from gatlib.chem.side_features import side_features as compute  # it parses with this module
 
@@ -127,30 +94,61 @@ def featurize(smiles: Iterable[object], side_features: SideFeatures = "none") ->
     errors: list[str | None] = []
     raw: list[RawFeatures] = []
     items = iter(smiles)
-    with rdBase.BlockLogs():
+    with stereo_from_rdkit():
         # Parsing and reading take turns in blocks: each runs faster while its own code is in the cache.
         while block := list(islice(items, _BLOCK)):
-            serialized: list[tuple[str, bytes]] = []
+            parsed: list[tuple[str, bytes, Chem.Mol | None]] = []
             for item in block:
                 try:
-                    mol = _parse(item)
+                    mol = parse_quietly(item)
                 except InvalidMolecule as reason:
                     errors.append(str(reason))
                 else:
                     errors.append(None)
-                    serialized.append((str(item), serialize(mol)))
-            raw += [_read(data, partial(_parse, text)) for text, data in serialized]
+                    text = str(item)
+                    # Others have no stereo that asks for a second look, and to hold them slows the parser down.
+                    parsed.append((text, serialize(mol), mol if "@" in text or "|" in text else None))
+            raw += [_read(*molecule) for molecule in parsed]
     return _assemble(raw, errors)
 
 
 def featurize_mol(mol: Chem.Mol) -> MoleculeGraphs:
-    """The graph of one RDKit molecule that is already parsed."""
-    return _assemble([_read(serialize(mol), lambda: mol)], [None])
+    """The graph of one RDKit molecule, its atoms numbered as in its canonical SMILES."""
+    return featurize([Chem.MolToSmiles(mol)])
 
 
-def _read(data: bytes, molecule: Callable[[], Chem.Mol]) -> RawFeatures:
-    raw = read_fast(data, molecule) if layout_is_known() else None
-    return read_slow(molecule()) if raw is None else raw
+def _canonical(smiles: Iterable[object]) -> Iterator[object]:
+    for item in smiles:
+        try:
+            yield canonical_smiles(item)
+        except InvalidMolecule:
+            yield item
+
+
+def _read(text: str, data: bytes, mol: Chem.Mol | None) -> RawFeatures:
+    molecule = partial(parse_quietly, text)
+    raw = (read_fast(data, molecule) if layout_is_known() else None) or read_slow(molecule())
+    return raw if mol is None else _with_labels(raw, mol)
+
+
+def _with_labels(raw: RawFeatures, mol: Chem.Mol) -> RawFeatures:
+    atoms = _labelled(raw.atoms, NUM_ATOM_FEATURES, CHIRALITY, b"\0", partial(atom_chirality, mol))
+    bonds = _labelled(raw.bonds, NUM_BOND_FEATURES, STEREO, LABELLED_WHEN_PARSED, partial(bond_stereo, mol))
+    return RawFeatures(atoms, raw.ends, bonds, raw.ring_atoms)
+
+
+def _labelled(
+    features: bytes, width: int, column: int, usual: bytes, labels: Callable[[Sequence[int]], Sequence[int]]
+) -> bytes:
+    """Features with labels in place of those values of a column that are none of the usual ones."""
+    values = features[column::width]
+    if not values.strip(usual):
+        return features
+    indices = [index for index, value in enumerate(values) if value not in usual]
+    changed = bytearray(features)
+    for index, label in zip(indices, labels(indices), strict=True):
+        changed[index * width + column] = label
+    return bytes(changed)
 
 
 def _assemble(raw: Sequence[RawFeatures], errors: list[str | None]) -> MoleculeGraphs:
@@ -194,5 +192,11 @@ def _pointers(valid: NDArray[np.bool_], counts: Sequence[int]) -> NDArray[np.int
 
 
 def feature_dims() -> tuple[list[int], list[int]]:
-    """Number of values of each of the 9 atom features and of each of the 3 bond features."""
-    return atom_feature_dims(), bond_feature_dims()
+    """Number of values of each of the 9 atom features and of each of the 3 bond features.
+
+    OGB's graphs fit in, too: their values of chirality and stereo are fewer.
+    """
+    atom_dims, bond_dims = atom_feature_dims(), bond_feature_dims()
+    atom_dims[CHIRALITY] = max(atom_dims[CHIRALITY], len(CHIRALITY_LABELS))
+    bond_dims[STEREO] = max(bond_dims[STEREO], len(BOND_STEREO))
+    return atom_dims, bond_dims

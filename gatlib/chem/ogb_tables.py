@@ -53,12 +53,12 @@ def bond_features(bond: Bond) -> list[int]:
 
 
 def atom_feature_dims() -> list[int]:
-    """Number of values of each atom feature, in the order of :func:`atom_features`."""
+    """Number of OGB's values of each atom feature, in the order of :func:`atom_features`."""
     return ogb_features().get_atom_feature_dims()
 
 
 def bond_feature_dims() -> list[int]:
-    """Number of values of each bond feature, in the order of :func:`bond_features`."""
+    """Number of OGB's values of each bond feature, in the order of :func:`bond_features`."""
     return ogb_features().get_bond_feature_dims()
 
 

@@ -1,14 +1,13 @@
-"""Bemis-Murcko scaffolds and canonical SMILES: which molecules belong on the same side of a split."""
+"""Bemis-Murcko scaffolds: which molecules belong on the same side of a split."""
 
-from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from gatlib.chem.graphs import parse
+from gatlib.chem.parsing import canonical_smiles, parse
 
 
 def murcko_scaffold(smiles: str, include_chirality: bool = True) -> str:
     """Canonical SMILES of the Bemis-Murcko scaffold: rings and the chains between them; empty for a molecule
-    without rings. Atom map numbers are left out.
+    without rings. Spellings of one molecule have one scaffold.
 
     Args:
         smiles: the molecule.
@@ -19,18 +18,6 @@ def murcko_scaffold(smiles: str, include_chirality: bool = True) -> str:
 
     Source: Bemis and Murcko, "The properties of known drugs. 1", J. Med. Chem. 1996.
     """
-    mol = parse(smiles)
-    if ":" in smiles:  # only then can there be map numbers
-        for atom in mol.GetAtoms():
-            atom.SetAtomMapNum(0)
+    # What is cut out of a molecule keeps the order of its atoms, and with it, now and then, another spelling.
+    mol = parse(canonical_smiles(smiles))
     return MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=include_chirality)
-
-
-def canonical_smiles(smiles: str) -> str:
-    """RDKit's canonical SMILES: equal for two spellings of one molecule."""
-    return Chem.MolToSmiles(parse(smiles))
-
-
-def constitution(smiles: str) -> str:
-    """Canonical SMILES without stereochemistry: equal for the stereoisomers of one molecule."""
-    return Chem.MolToSmiles(parse(smiles), isomericSmiles=False)

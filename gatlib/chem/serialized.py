@@ -32,7 +32,8 @@ from rdkit import Chem
 
 from gatlib.chem.ogb_tables import atom_features, bond_features
 
-DEGREE, IN_RING = 2, 8  # columns of the 9 atom features
+CHIRALITY, DEGREE, IN_RING = 1, 2, 8  # columns of the 9 atom features
+STEREO = 1  # column of the 3 bond features
 
 _COUNTS = struct.Struct("<ii")
 _FIRST_ATOM = 30
@@ -74,7 +75,7 @@ _bond_meaning: dict[bytes, bytes] = {}
 
 
 class RawFeatures(NamedTuple):
-    """A molecule before its bonds and rings are counted in.
+    """A molecule before its bonds and rings are counted in, with RDKit's tags in the columns of stereo.
 
     The degree column of ``atoms`` holds the number of hydrogens only: the bonds are counted for a whole batch at
     once. Its ring column is set for the atoms that ``ring_atoms`` does not list.

@@ -10,7 +10,8 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from gatlib.chem.descriptor_names import DESCRIPTOR_NAMES
 from gatlib.chem.fingerprints import NUM_BITS, RADIUS
-from gatlib.chem.graphs import InvalidMolecule, SideFeatures, parse
+from gatlib.chem.graphs import SideFeatures
+from gatlib.chem.parsing import InvalidMolecule, canonical_smiles, parse
 from gatlib.errors import InputError
 
 #: Beyond it a descriptor is cut off: single molecules reach 1e40 (Ipc).
@@ -78,4 +79,4 @@ def rdkit_descriptors(smiles: Sequence[object]) -> NDArray[np.float32]:
 def _parsed(smiles: Sequence[object]) -> Iterator[tuple[int, Chem.Mol]]:
     for row, text in enumerate(smiles):
         with suppress(InvalidMolecule):
-            yield row, parse(text)
+            yield row, parse(canonical_smiles(text))  # some descriptors depend on the order of the atoms
