@@ -54,17 +54,18 @@ def pretrained_folder(network: str | Path) -> Path:
     )
 
 
-def side_features_of(model: str | Path) -> SideFeatures:
-    """The side features that a model wants, without the seconds that loading it takes.
+def featurization_of(model: str | Path) -> tuple[SideFeatures, bool]:
+    """``side_features`` and ``canonical`` of :func:`gatlib.chem.featurize` for a model, without the seconds to load it.
 
-    Of a description that is not whole: ``"none"``; whoever loads the model is told.
+    Of a description that is not whole: the defaults; whoever loads the model is told.
 
     Raises:
         InputError: see :func:`model_folder`.
     """
     path = model_folder(model) / "model.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["architecture"]["side_features"]
+        settings = json.loads(path.read_text(encoding="utf-8"))["architecture"]
+        side_features, laplacian = settings["side_features"], settings["laplacian"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "none"
-    return found if found in get_args(SideFeatures) else "none"
+        return "none", False
+    return side_features if side_features in get_args(SideFeatures) else "none", bool(laplacian)

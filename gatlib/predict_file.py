@@ -55,8 +55,8 @@ def predict_file(predictor: "Predictor", source: str, output: str, smiles_column
     Raises:
         InputError: see :func:`~gatlib.data.tables.open_table`; or the output cannot be written.
     """
-    side_features = predictor.description.architecture.side_features
-    with open_featurized(source, smiles_column, workers=0, side_features=side_features) as table:
+    settings = predictor.description.architecture
+    with open_featurized(source, smiles_column, 0, settings.side_features, settings.atom_order_matters) as table:
         return write_predictions(predictor, table, output)
 
 

@@ -73,7 +73,8 @@ class Predictor:
 
     def featurize(self, smiles: Iterable[object]) -> MoleculeGraphs:
         """The graphs of SMILES as this model wants them, with its side features."""
-        return featurize(smiles, self.description.architecture.side_features)
+        settings = self.description.architecture
+        return featurize(smiles, settings.side_features, canonical=settings.atom_order_matters)
 
     @torch.inference_mode()
     def predict_graphs(self, graphs: MoleculeGraphs) -> Predictions:

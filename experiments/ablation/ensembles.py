@@ -19,6 +19,7 @@ import typer
 from numpy.typing import NDArray
 from run import FOLDS, SPLIT, without_test
 
+from gatlib.checkpoint import FEATURIZATION
 from gatlib.data.cards import DatasetCard, load_card
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
@@ -159,7 +160,7 @@ def write_report(tables: list[Path]) -> None:
     lines = [["models"]]
     rows = {name: [name] for name in (*MODELS, *WAYS)}
     for path in tables:
-        table = read_results(path)
+        table = read_results(path).drop_duplicates(["model", "seed"], keep="last")  # of the newest featurisation
         values = table.pivot(index="model", columns="seed", values="value")
         metric = table["metric"].iloc[0]
         sign = 1 if metric in HIGHER_IS_BETTER else -1
@@ -173,7 +174,7 @@ def write_report(tables: list[Path]) -> None:
 
 
 def _run(name: str, fold: int) -> Run:
-    return Run(name, f"models: {', '.join(MODELS)}", fold, SPLIT)
+    return Run(name, f"models: {', '.join(MODELS)}", fold, SPLIT, FEATURIZATION)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import typer
 from changes import CHANGES, Change
 from report import write_report
 
+from gatlib.checkpoint import FEATURIZATION
 from gatlib.chem import canonical_smiles, murcko_scaffold
 from gatlib.data.splits import Split, k_folds
 from gatlib.errors import InputError
@@ -61,16 +62,18 @@ def run_dataset(name: str, changes: list[str], table: Path, data_dir: Path | Non
     """Append the folds that the table does not have yet, fold by fold, so that the changes can be compared early."""
     base = load_recipe(HERE / "base.yaml").model_copy(update={"max_epochs": DATASETS[name]})
     molecules, splits = without_test(read_dataset(name, data_dir, base.split))
-    kinds = {changed(base, CHANGES[change], 0).side_features for change in changes}
-    featurised = {kind: molecules.with_side_features(kind) for kind in kinds}
+    recipes = [changed(base, CHANGES[change], 0) for change in changes]
+    featurised = {(it.side_features, it.atom_order_matters): molecules.featurized_for(it) for it in recipes}
     for fold, split in enumerate(splits):
         for change in changes:
             recipe = changed(base, CHANGES[change], seed=fold)
-            run = Run(change, recipe_id(recipe), fold, SPLIT)
+            run = Run(change, recipe_id(recipe), fold, SPLIT, FEATURIZATION)
             if is_done(table, run):
                 continue
             start = Cost.now()
-            scores = train_fold(featurised[recipe.side_features], split, recipe, CHANGES[change].callbacks())
+            scores = train_fold(
+                featurised[recipe.side_features, recipe.atom_order_matters], split, recipe, CHANGES[change].callbacks()
+            )
             append_results(table, run, {"valid": scores}, Cost.now().since(start), f"{os.cpu_count()} CPU cores")
             found = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items())
             print(f"{name}, fold {fold}, {change}: {found}", flush=True)

@@ -56,14 +56,14 @@ def _predict_words(smiles: Sequence[str], output: str | None, model: str) -> Non
 
 def _predict_file(source: str, output: str | None, model: str, smiles_column: str | None) -> None:
     from gatlib.data.featurized import open_featurized
-    from gatlib.model_folder import side_features_of
+    from gatlib.model_folder import featurization_of
     from gatlib.predict_file import STDOUT, default_output, write_predictions
 
     target = output or default_output(source)
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with (
         Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as progress,
-        open_featurized(source, smiles_column, side_features=side_features_of(model)) as table,
+        open_featurized(source, smiles_column, None, *featurization_of(model)) as table,
     ):
         bar = progress.add_task("", total=None)
         from gatlib.predictor import Predictor  # takes seconds, in which the table is being featurised

@@ -34,6 +34,7 @@ def open_featurized(
     smiles_column: str | None = None,
     workers: int | None = None,
     side_features: SideFeatures = "none",
+    canonical: bool = False,
 ) -> Iterator[FeaturizedTable]:
     """Open a table and begin to featurise it.
 
@@ -44,6 +45,7 @@ def open_featurized(
             there are spare cores, for tables where they pay. They are started afresh, so a script that asks for
             them needs its ``if __name__ == "__main__"``.
         side_features: see :func:`gatlib.chem.featurize`.
+        canonical: likewise.
 
     Raises:
         InputError: see :func:`~gatlib.data.tables.open_table`.
@@ -57,7 +59,7 @@ def open_featurized(
         def smiles_of(rows: list[Row]) -> list[str]:
             return [row.cells[table.smiles_index] for row in rows]
 
-        with featurize_chunks(chain(first, chunks), smiles_of, workers, side_features) as featurized:
+        with featurize_chunks(chain(first, chunks), smiles_of, workers, side_features, canonical) as featurized:
             yield FeaturizedTable(table.columns, featurized)
 
 
@@ -67,10 +69,11 @@ def featurize_chunks(
     smiles_of: Callable[[Chunk], Sequence[object]],
     workers: int,
     side_features: SideFeatures = "none",
+    canonical: bool = False,
 ) -> Iterator[Iterator[tuple[Chunk, MoleculeGraphs]]]:
     """Each chunk with its graphs, in order, from ``workers`` processes that begin at once (0: from this one)."""
     if workers == 0:
-        yield ((chunk, featurize(smiles_of(chunk), side_features)) for chunk in chunks)
+        yield ((chunk, featurize(smiles_of(chunk), side_features, canonical)) for chunk in chunks)
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
@@ -79,7 +82,7 @@ def featurize_chunks(
 
         def submit(count: int) -> None:
             for chunk in islice(remaining, count):
-                waiting.append((chunk, pool.submit(featurize, smiles_of(chunk), side_features)))
+                waiting.append((chunk, pool.submit(featurize, smiles_of(chunk), side_features, canonical)))
 
         def results() -> Iterator[tuple[Chunk, MoleculeGraphs]]:
             while waiting:

@@ -51,7 +51,7 @@ def bundle(
         )
     metrics = _means([read_description(member).metrics for member in members])
     check_output_folder(folder)
-    molecules = read_dataset(experiment.dataset, data_dir, recipe.split).with_side_features(recipe.side_features)
+    molecules = read_dataset(experiment.dataset, data_dir, recipe.split).featurized_for(recipe)
     rows = np.flatnonzero([error is None for error in molecules.graphs.errors])
     split = Split(train=rows, valid=rows[:0], test=rows[:0])
     scale = target_scale(molecules, split)

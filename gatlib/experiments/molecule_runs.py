@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gatlib.checkpoint import FEATURIZATION
 from gatlib.data.cards import load_card
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
@@ -50,7 +51,6 @@ SETTINGS = {
     "gb": lambda: BOOSTING,
     "chemprop": chemprop_settings,
 }
-SELECTED = Run("ensemble weighted on valid", f"weights of models from {BOOTSTRAPS} bootstrap samples of valid", 0, "")
 
 
 class MoleculeRuns:
@@ -73,7 +73,7 @@ class MoleculeRuns:
         recipe = self._recipe(model, seed)
         if model == ENSEMBLE:
             # Of all seeds together, where they share a split.
-            return [SELECTED._replace(seed=seed, split=recipe.split)] if seed == 0 or _is_drawn(recipe.split) else []
+            return [_selection(seed, recipe.split)] if seed == 0 or _is_drawn(recipe.split) else []
         return [run_of(model, recipe)]
 
     def prepare(self, model: str, seed: int) -> None:
@@ -90,7 +90,7 @@ class MoleculeRuns:
     def train(self, model: str, seed: int, folder_of: Callable[[Run], Path]) -> None:
         recipe = self._recipe(model, seed)
         if model == ENSEMBLE:
-            self._select(SELECTED._replace(seed=seed, split=recipe.split), folder_of)
+            self._select(_selection(seed, recipe.split), folder_of)
             return
         molecules, rows = self._molecules, self._rows
         assert molecules is not None  # see `prepare`
@@ -100,7 +100,7 @@ class MoleculeRuns:
                 note := describe_overlap(recipe.pretrained, self.experiment.dataset, recipe.split)
             ):
                 self.say(note)
-            self._molecules = molecules = molecules.with_side_features(recipe.side_features)  # once for all seeds
+            self._molecules = molecules = molecules.featurized_for(recipe)  # once for all seeds
         train_model(self.experiment, model, recipe, molecules, rows, folder_of(run_of(model, recipe)))
 
     def _select(self, run: Run, folder_of: Callable[[Run], Path]) -> None:
@@ -111,7 +111,8 @@ class MoleculeRuns:
         for other in (Run(*values) for values in columns.itertuples(index=False, name=None)):
             is_of_split = other.split == run.split and (other.seed == run.seed or not _is_drawn(run.split))
             is_mean = other.model.startswith(ENSEMBLE) or re.search(r", mean of \d+ seeds$", other.model)
-            if is_of_split and not is_mean and (folder_of(other) / "valid_predictions.csv").exists():
+            is_new = other.featurization in ("", _featurization(run.split))
+            if is_of_split and is_new and not is_mean and (folder_of(other) / "valid_predictions.csv").exists():
                 members.setdefault(other.model, []).append(folder_of(other))
         if not members:
             raise InputError(f"there is nothing to select from on the {run.split} split: run other models first")
@@ -142,6 +143,16 @@ def recipe_of(experiment: Experiment, model: str, split: str | None, seed: int) 
     return make_recipe(experiment.recipe.model_dump() | changes, f"experiment {experiment.name}, model {model}")
 
 
+def _selection(seed: int, split: str) -> Run:
+    settings = f"weights of models from {BOOTSTRAPS} bootstrap samples of valid"
+    return Run("ensemble weighted on valid", settings, seed, split, _featurization(split))
+
+
+def _featurization(split: str) -> str:
+    """Of the graphs that networks see: OGB's own on its official split."""
+    return "ogb" if split == "ogb" else FEATURIZATION
+
+
 def _is_drawn(split: str) -> bool:
     """Whether the seed decides who is in test."""
     return split.partition(":")[0] in ("scaffold_balanced", "random", "butina", "folds")
@@ -151,7 +162,7 @@ def run_of(model: str, recipe: Recipe) -> Run:
     """What tells this run from others in the results."""
     if model in BASELINES:
         return Run(NAMES[model], SETTINGS[model](), recipe.seed, recipe.split)
-    return Run(network_name(recipe), recipe_id(recipe), recipe.seed, recipe.split)
+    return Run(network_name(recipe), recipe_id(recipe), recipe.seed, recipe.split, _featurization(recipe.split))
 
 
 def network_name(recipe: Recipe) -> str:

@@ -71,11 +71,11 @@ def _rows_of_dots(runs: pd.DataFrame, metric: str) -> list[tuple[str, pd.Series]
     """The name of each model on one split and the figures of its seeds, from the best to the worst."""
     rows = []
     for model, of_model in runs.groupby("model", sort=False):
-        recipes = of_model.groupby("recipe", sort=False)["value"]
-        for recipe, values in recipes:
+        recipes = of_model.groupby(["recipe", "featurization"], sort=False)["value"]
+        for (recipe, featurization), values in recipes:
             # What a baseline's settings are takes a line; the tables have it.
             tells = len(recipes) > 1 and is_identity(str(recipe))
-            rows.append((f"{model} · {recipe}" if tells else str(model), values))
+            rows.append((f"{model} · {recipe} {featurization}".strip() if tells else str(model), values))
     return sorted(rows, key=lambda row: row[1].mean(), reverse=metric in HIGHER_IS_BETTER)
 
 

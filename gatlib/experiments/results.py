@@ -28,6 +28,7 @@ COLUMNS = [
     "cpu_seconds",
     "device",
     "versions",
+    "featurization",
 ]
 
 
@@ -38,6 +39,7 @@ class Run(NamedTuple):
     recipe: str  # identity of its settings
     seed: int
     split: str
+    featurization: str = ""  # of the graphs of molecules, where the model sees them
 
 
 def is_identity(recipe: str) -> bool:
@@ -54,9 +56,11 @@ def read_results(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
     try:
-        table = pd.read_csv(path, dtype={"recipe": str, "split": str, "model": str})
+        table = pd.read_csv(path, dtype={"recipe": str, "split": str, "model": str, "featurization": str})
     except (ValueError, UnicodeDecodeError) as error:  # among them pandas' own
         raise InputError(f"{path} is no table ({' '.join(str(error).split())}): restore it from git") from None
+    # Node experiments have no such column.
+    table["featurization"] = table["featurization"].fillna("") if "featurization" in table else ""
     if missing := [name for name in COLUMNS if name not in table and name != "cpu_seconds"]:
         raise InputError(f"{path} has no column {missing[0]!r}: restore it from git")
     for column in ("seed", "value", "seconds"):
@@ -85,8 +89,7 @@ def read_results(path: Path) -> pd.DataFrame:
 def is_done(path: Path, run: Run) -> bool:
     """Whether the file has the figures of this run."""
     table = read_results(path)
-    same = [table[name] == value for name, value in run._asdict().items()]
-    return bool((same[0] & same[1] & same[2] & same[3]).any())
+    return bool((table[list(Run._fields)] == list(run)).all(axis=1).any())
 
 
 def append_results(

@@ -139,5 +139,5 @@ def _finish(experiment: Experiment, runs: Runs, run: Run, folder: Path, cost: Co
 def run_folder(runs_dir: Path, experiment: Experiment, run: Run) -> Path:
     """Runs that differ by their seed alone lie in one folder."""
     settings = run.recipe if is_identity(run.recipe) else ""
-    name = re.sub(r"[^\w-]+", "-", f"{run.model} {settings} {run.split}").strip("-")
+    name = re.sub(r"[^\w-]+", "-", f"{run.model} {settings} {run.split} {run.featurization}").strip("-")
     return runs_dir / experiment.name / name / f"seed{run.seed}"

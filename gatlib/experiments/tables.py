@@ -87,11 +87,20 @@ def results_table(results: pd.DataFrame, published: pd.DataFrame, metric: str, o
     lines = [[*header, "seconds per run", "of CPU time"]]
     for split, of_split in results.groupby("split", sort=False):
         rows = []
-        for (model, recipe), runs in of_split.groupby(["model", "recipe"], sort=False):
+        for (model, *settings), runs in of_split.groupby(["model", "recipe", "featurization"], sort=False):
             cells = [_mean_and_std(runs, part, name) for part, name in columns]
             first = runs.groupby("seed")[["seconds", "cpu_seconds"]].first().mean()
             costs = ["" if pd.isna(value) else f"{value:.0f}" for value in first]
-            rows.append([str(model), str(recipe), str(split), str(runs["seed"].nunique()), *cells, *costs])
+            rows.append(
+                [
+                    str(model),
+                    ", ".join(str(value) for value in settings if value),
+                    str(split),
+                    str(runs["seed"].nunique()),
+                    *cells,
+                    *costs,
+                ]
+            )
         lines += sorted(rows, key=lambda row: row[4], reverse=metric in HIGHER_IS_BETTER)
         of_others = published[(published["split"] == split) & (published["metric"] == metric)]
         for row in of_others.to_dict("records"):

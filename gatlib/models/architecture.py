@@ -46,7 +46,8 @@ class Architecture(BaseModel):
         0,
         ge=0,
         description="eigenvectors of the Laplacian encoding; 0: none. Where an eigenvalue is repeated, as in a ring, "
-        "they depend on how the atoms are numbered; heat kernels do not",
+        "they depend on how the atoms are numbered (molecules are numbered as in their canonical SMILES then); heat "
+        "kernels do not",
     )
     heat_kernel: int = Field(
         0, ge=0, le=16, description="times of the heat kernel encoding, 1, 2, 4 and so on; 0: none"
@@ -70,6 +71,11 @@ class Architecture(BaseModel):
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
     attention_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="probability of ignoring a neighbour")
     drop_path: float = Field(0.0, ge=0.0, lt=1.0, description="probability of leaving out a part of a block")
+
+    @property
+    def atom_order_matters(self) -> bool:
+        """Whether two numberings of one graph may have different predictions."""
+        return self.laplacian > 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Architecture":

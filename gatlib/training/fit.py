@@ -83,7 +83,7 @@ def fit(
     check_labels(molecules, split)
     scale = target_scale(molecules, split)
     check_output_folder(folder)
-    molecules = molecules.with_side_features(recipe.side_features)
+    molecules = molecules.featurized_for(recipe)
     state = folder / STATE
     same_run(state / "run.json", {"recipe": recipe.model_dump(), "source": molecules.source, "tasks": molecules.tasks})
     rejected = molecules.rejected()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gatlib.chem import MoleculeGraphs, SideFeatures, canonical_smiles, featurize, murcko_scaffold, ogb_element
+from gatlib.chem import MoleculeGraphs, canonical_smiles, featurize, murcko_scaffold, ogb_element
 from gatlib.chem.clusters import butina_clusters
 from gatlib.chem.side_features import num_side_features, side_features
 from gatlib.data.cards import TaskType
@@ -27,6 +27,7 @@ from gatlib.data.splits import (
 )
 from gatlib.data.tables import find_column, open_table, target_values
 from gatlib.errors import InputError
+from gatlib.models import Architecture
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,13 @@ class LabelledMolecules:
             counts.update(ogb_element(int(index)) for index in np.unique(atoms))
         return dict(counts.most_common())
 
-    def with_side_features(self, kind: SideFeatures) -> "LabelledMolecules":
-        """The same molecules with these side features; those that are there already are not computed again."""
+    def featurized_for(self, settings: Architecture) -> "LabelledMolecules":
+        """The same molecules as this network wants them; side features that are there are not computed again."""
         graphs = self.graphs
-        if graphs.side.shape[1] != num_side_features(kind):
-            graphs = replace(graphs, side=side_features(self.smiles, kind))
+        if settings.atom_order_matters and self.official_split is None:
+            graphs = replace(featurize(self.smiles, canonical=True), side=graphs.side, errors=graphs.errors)
+        if graphs.side.shape[1] != num_side_features(settings.side_features):
+            graphs = replace(graphs, side=side_features(self.smiles, settings.side_features))
         return replace(self, graphs=graphs)
 
 

@@ -104,7 +104,7 @@ def pretrain(
         task_type="regression",
         targets=targets.values.astype(np.float64),
         graphs=featurize(smiles),
-    ).with_side_features(recipe.side_features)
+    ).featurized_for(recipe)
     bars = [RichProgressBar(leave=False)] if progress else []
     network = train_network(molecules, split, recipe, targets.scale, folder, bars).network
     metrics = {

@@ -57,7 +57,7 @@ def tune(
     split = split_molecules(molecules, recipe.split, recipe.seed)
     check_labels(molecules, split)
     scale = target_scale(molecules, split)
-    molecules = molecules.with_side_features(recipe.side_features)
+    molecules = molecules.featurized_for(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     score = METRICS[molecules.task_type][0]
     study = optuna.create_study(

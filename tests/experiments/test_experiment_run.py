@@ -125,7 +125,7 @@ def test_an_ensemble_is_of_what_ran_on_its_molecules(
     for results in (drawn, fixed):
         of_valid = results[(results["part"] == "valid") & (results["metric"] == "roc_auc")]
         assert of_valid["value"].notna().all()
-    (members,) = (tmp_path / "runs").rglob("*scaffold/seed0/members.csv")
+    (members,) = (tmp_path / "runs").rglob("*scaffold-ogb-v2/seed0/members.csv")
     assert set(pd.read_csv(members)["model"]) <= {"random forest", "gradient boosting"}
     assert len(run(["ensemble"], "scaffold")) == len(fixed)
     assert "done before" in said[0]

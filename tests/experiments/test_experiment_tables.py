@@ -36,6 +36,7 @@ def test_what_is_appended_is_read(results: Path) -> None:
     assert is_done(results, RUN._replace(seed=1))
     assert not is_done(results, RUN._replace(seed=2))
     assert not is_done(results, RUN._replace(split="random"))
+    assert not is_done(results, RUN._replace(featurization="ogb-v2"))
 
 
 def test_older_tables_without_cpu_seconds_are_continued(results: Path) -> None:
