@@ -82,9 +82,15 @@ def read_description(folder: Path) -> ModelDescription:
     """The validated ``model.json`` of a model folder.
 
     Raises:
-        InputError: no such file, not JSON, of a model of nodes, edited, or from a newer gatlib.
+        InputError: no such file, not JSON, of a model of nodes, edited, from a newer gatlib, or trained on other
+            features of molecules.
     """
     content = read_model_json(folder, None)
+    if (found := content.get("featurization", FEATURIZATION)) != FEATURIZATION:
+        raise InputError(
+            f"{folder} was trained on other features of molecules ({found!r:.40}, this gatlib has {FEATURIZATION!r}): "
+            "train it again, or predict with the gatlib that it was trained with"
+        )
     try:
         return ModelDescription.model_validate(content)
     except ValidationError as error:

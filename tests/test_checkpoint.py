@@ -82,7 +82,11 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
         edit(lambda content: content["architecture"].update(conv="os"), sign=True),
         "architecture.conv",
     ),
-    "other features": (edit(lambda content: content.update(featurization="v9"), sign=True), "key 'featurization'"),
+    "earlier features": (
+        edit(lambda content: content.update(featurization="ogb-v1"), sign=True),
+        r"was trained on other features of molecules \('ogb-v1', this gatlib has 'ogb-v2'\): train it again",
+    ),
+    "odd features": (edit(lambda content: content.update(featurization=[1]), sign=True), "on other features"),
     "a task too many": (edit(lambda content: content["tasks"].append("x"), sign=True), "must have the same length"),
     "another width": (
         edit(lambda content: content["architecture"].update(heads=1, hidden_channels=8), sign=True),

@@ -65,18 +65,22 @@ def parse_quietly(smiles: object) -> Chem.Mol:
 def _without_false_stereo(mol: Chem.Mol) -> Chem.Mol:
     """RDKit keeps the hydrogen of ``[H]/C=C/C``, as it stands cis or trans; but there is another on the same atom."""
     false = [
-        bond
-        for bond in mol.GetBonds()
-        if bond.GetStereo() != Chem.BondStereo.STEREONONE
-        and any(end.GetTotalNumHs(includeNeighbors=True) > 1 for end in (bond.GetBeginAtom(), bond.GetEndAtom()))
+        atom
+        for atom in mol.GetAtoms()
+        if atom.GetAtomicNum() == 1
+        and any(other.GetTotalNumHs(includeNeighbors=True) > 1 and _is_olefinic(other) for other in atom.GetNeighbors())
     ]
     if not false:
         return mol
-    for bond in false:
-        bond.SetStereo(Chem.BondStereo.STEREONONE)
-    mol = Chem.RemoveHs(mol)
+    for atom in false:
+        for bond in atom.GetBonds():
+            bond.SetBondDir(Chem.BondDir.NONE)
     Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
-    return mol
+    return Chem.RemoveHs(mol)
+
+
+def _is_olefinic(atom: Chem.Atom) -> bool:
+    return any(bond.GetStereo() != Chem.BondStereo.STEREONONE for bond in atom.GetBonds())
 
 
 def _why_refused(smiles: str) -> str:

@@ -1,0 +1,145 @@
+"""One molecule, one graph: whatever the spelling, and another graph for another molecule."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem, rdBase
+
+from gatlib.chem import MoleculeGraphs, canonical_smiles, featurize, murcko_scaffold
+from gatlib.chem.side_features import rdkit_descriptors
+
+CIS, TRANS = "C[C@H]1CC[C@@H](C)CC1", "C[C@H]1CC[C@H](C)CC1"
+#: Centres with and without CIP labels, double bonds, bridges, several fragments, sulphur, phosphorus, wedged axes.
+HARD = [
+    "N[C@@H](C)C(=O)O",
+    CIS,
+    TRANS,
+    f"{CIS}.{TRANS}",
+    f"{TRANS}.N[C@@H](C)C(=O)O.Cl",
+    "[C@@H]1([C@H](C(C)C)CC[C@H](C1)C)O",
+    "C[C@H]1C[C@@H](C)C[C@@H](C)C1",
+    "C[C@H]1C[C@H](C)C[C@@H](C)C1",
+    "O[C@H]1[C@H](O)[C@@H](O)[C@H](O)[C@H](O)[C@@H]1O",
+    "C[C@H]1[C@@H](C)[C@H](C)[C@@H]1C",
+    "C[C@]12CC[C@](C)(CC1)CC2",
+    "N[C@H]1CC[C@H](C(=O)O)CC1",
+    "C[C@@H](O)[C@H](O)[C@H](O)C",
+    "C/C=C/[C@H](O)/C=C\\C",
+    "F/C=C/C=C\\Cl",
+    "C[S@](=O)c1ccccc1",
+    "C[P@](=O)(O)c1ccccc1",
+    "C[C@H](F)/C=C(/[C@H](C)F)[C@@H](C)F",
+    "CC1=C2C=C[C@H](C)[C@@H]2CC1",
+    "C[C@]12CC[C@H]3[C@@H](CCc4cc(O)ccc34)[C@@H]1CC[C@@H]2O",
+    "Cl[Pt@SP1](Cl)([NH3])[NH3]",
+]
+#: Stereoisomers, two by two.
+DIFFERENT = {
+    "enantiomers": ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"),
+    "sulphoxides": ("C[S@](=O)c1ccccc1", "C[S@@](=O)c1ccccc1"),
+    "a double bond": ("F/C=C/F", "F/C=C\\F"),
+    "an imine": ("[H]/N=C/C", "[H]/N=C\\C"),
+    "a ring, cis and trans": (CIS, TRANS),
+    "a ring of four": ("C[C@H]1C[C@@H](C)C1", "C[C@H]1C[C@H](C)C1"),
+    "an amino acid in a ring": ("N[C@H]1CC[C@H](C(=O)O)CC1", "N[C@H]1CC[C@@H](C(=O)O)CC1"),
+    "diastereomers": ("C[C@H](F)[C@H](Cl)Br", "C[C@H](F)[C@@H](Cl)Br"),
+    "an axis": ("Cc1cccc(I)c1-c1c(C)cccc1Br |wU:7.7|", "Cc1cccc(I)c1-c1c(C)cccc1Br |wD:7.7|"),
+    "a centre that is not told": ("CC(N)C(=O)O", "C[C@@H](N)C(=O)O"),
+}
+
+
+def spellings(smiles: str, count: int, seed: int = 0) -> list[str]:
+    """Other SMILES of the same molecule, which RDKit reads as the same molecule."""
+    canonical = canonical_smiles(smiles)
+    mol = Chem.MolFromSmiles(canonical)
+    with rdBase.BlockLogs():
+        found = Chem.MolToRandomSmilesVect(mol, count, randomSeed=seed + 1)
+        return [text for text in found if canonical_smiles(text) == canonical]
+
+
+def invariants(graphs: MoleculeGraphs) -> list[int]:
+    """Of each graph what a network can know of it: Weisfeiler and Lehman's colours after fifteen rounds."""
+    found = []
+    for row in range(len(graphs)):
+        assert graphs.errors[row] is None
+        edges = slice(graphs.edge_ptr[row], graphs.edge_ptr[row + 1])
+        source, target = graphs.edge_index[:, edges].tolist()
+        bonds = [tuple(bond) for bond in graphs.edge_attr[edges].tolist()]
+        colours = [hash(tuple(atom)) for atom in graphs.x[graphs.atom_ptr[row] : graphs.atom_ptr[row + 1]].tolist()]
+        for _ in range(15):
+            heard: list[list[tuple[int, tuple[int, ...]]]] = [[] for _ in colours]
+            for i, j, bond in zip(source, target, bonds, strict=True):
+                heard[j].append((colours[i], bond))
+            colours = [hash((colour, tuple(sorted(near)))) for colour, near in zip(colours, heard, strict=True)]
+        found.append(hash(tuple(sorted(colours))))
+    return found
+
+
+def assert_one_molecule(smiles: Sequence[str]) -> None:
+    assert len(set(invariants(featurize(smiles)))) == 1, smiles[0]
+    assert len({murcko_scaffold(text) for text in smiles}) == 1, smiles[0]
+
+
+@pytest.mark.parametrize("smiles", HARD)
+def test_every_spelling_of_a_molecule_has_the_same_graph(smiles: str) -> None:
+    assert_one_molecule([smiles, *spellings(smiles, 30)])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(HARD), min_size=1, max_size=3), st.integers(0, 2**20), st.randoms())
+def test_fragments_come_in_any_order(fragments: list[str], seed: int, random) -> None:  # type: ignore[no-untyped-def]
+    together = ".".join(fragments)
+    respelled = [[fragment, *spellings(fragment, 3, seed)][-1] for fragment in fragments]
+    random.shuffle(respelled)
+    assert_one_molecule([together, ".".join(respelled)])
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT.values(), ids=DIFFERENT)
+def test_stereoisomers_differ(one: str, other: str) -> None:
+    first, second = invariants(featurize([one, other]))
+    assert first != second
+
+
+def test_labels_worked_by_hand() -> None:
+    """L-alanine is S and D-alanine R; of fumaric and maleic acid the one is E, the other Z."""
+    graphs = featurize(["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "OC(=O)/C=C/C(=O)O", "OC(=O)/C=C\\C(=O)O"])
+    centres = graphs.x[:, 1]
+    assert centres[centres > 0].tolist() == [2, 1]
+    bonds = graphs.edge_attr[:, 1]
+    assert bonds[bonds > 0].tolist() == [2, 2, 1, 1]  # each in both directions
+
+
+def test_an_axis_has_the_same_label_from_either_end() -> None:
+    """The wedge is up in one order of the atoms and down in the other; the axis is M in both."""
+    graphs = featurize(["Cc1cccc(I)c1-c1c(C)cccc1Br |wU:7.7|", "Cc1cccc(Br)c1-c1c(C)cccc1I |wD:8.9|"])
+    labels = graphs.edge_attr[graphs.edge_attr[:, 1] > 0, 1]
+    assert set(labels.tolist()) == {3}
+
+
+@cache
+def real_molecules(data_dir: Path) -> tuple[str, ...]:
+    """500 of four files, more with stereo than without."""
+    found: list[str] = []
+    for file in ("tox21", "clintox", "BBBP", "sider"):
+        smiles = pd.read_csv(data_dir / "molecules" / f"{file}.csv.gz")["smiles"].drop_duplicates().head(800)
+        smiles = smiles[[error is None for error in featurize(smiles).errors]]
+        stereo = smiles.str.contains("[@/]")
+        found += [*smiles[stereo].head(90), *smiles[~stereo].head(35)]
+    return tuple(found)
+
+
+def test_spellings_of_real_molecules_have_the_same_graph(data_dir: Path) -> None:
+    for smiles in real_molecules(data_dir):
+        assert_one_molecule([smiles, *spellings(smiles, 10)])
+
+
+def test_spellings_have_the_same_descriptors(data_dir: Path) -> None:
+    for smiles in real_molecules(data_dir)[::50]:
+        values = rdkit_descriptors([smiles, *spellings(smiles, 5)])
+        np.testing.assert_array_equal(values, np.broadcast_to(values[0], values.shape))
