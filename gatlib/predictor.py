@@ -14,6 +14,7 @@ from gatlib.chem import MoleculeGraphs, featurize
 from gatlib.data.batches import GraphBatches
 from gatlib.model_folder import model_folder
 from gatlib.models import GraphAttentionNetwork
+from gatlib.threads import one_thread_if_small
 
 DEFAULT_MODEL = "tox21"
 _ATOMS_PER_BATCH = 1_000  # small enough for the activations to stay in a CPU's cache
@@ -82,8 +83,9 @@ class Predictor:
         values = np.full((len(graphs), len(self.description.tasks)), np.nan, dtype=np.float32)
         rows = np.flatnonzero([error is None for error in graphs.errors])
         batches = GraphBatches(graphs, rows)
-        for positions in batches_by_size(np.diff(graphs.atom_ptr)[rows]):
-            values[rows[positions]] = self._scale(self.network(batches[positions])).numpy()
+        with one_thread_if_small(graphs.atom_ptr[-1] + graphs.edge_ptr[-1]):
+            for positions in batches_by_size(np.diff(graphs.atom_ptr)[rows]):
+                values[rows[positions]] = self._scale(self.network(batches[positions])).numpy()
         return Predictions(values, list(graphs.errors))
 
     def _scale(self, outputs: torch.Tensor) -> torch.Tensor:

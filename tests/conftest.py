@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 
 from gatlib.training.recipe import Recipe
 from gatlib.training.train import train_table
@@ -15,6 +16,12 @@ HEADS = ("CC", "CCC", "CCO", "C1CCCCC1", "c1ccccc1", "c1ccncc1C", "OCc1ccc2ccccc
 TAILS = ("O", "N", "Cl", "C(=O)O", "C(=O)N", "C#N", "S", "OC", "Br")
 
 TableWriter = Callable[[str, Sequence[str], Sequence[Sequence[object]]], Path]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test, with the fixtures that are made for it, draws the same numbers, whatever ran before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "gatlib"
 RANKS = {
     "errors": -1,
     "kernels": 0,
+    "threads": 0,
     "nn": 1,
     "chem": 1,
     "model_files": 2,

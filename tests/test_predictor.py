@@ -46,7 +46,7 @@ def test_every_row_is_its_inputs_and_no_neighbours(
         values = table.loc[row, predictor.columns].to_numpy(dtype=float)
         if item in SMILES:
             assert table["error"][row] == ""
-            np.testing.assert_allclose(values, alone[str(item)], atol=1e-6, rtol=0)
+            np.testing.assert_allclose(values, alone[str(item)], atol=1e-5, rtol=0)
         else:
             assert table["error"][row]
             assert np.isnan(values).all()
@@ -107,7 +107,7 @@ def test_side_features_of_one_molecule_do_not_depend_on_its_company(side_folder:
     values = together[predictor.columns].to_numpy()[len(NOTHING) :]
     assert np.isfinite(values).all()  # of "*" RDKit has no partial charges
     alone = [predictor.predict(smiles).loc[0, predictor.columns].tolist() for smiles in SMILES]
-    np.testing.assert_allclose(values, alone, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(values, alone, atol=1e-5, rtol=0)
 
 
 def test_graphs_without_the_side_features_are_refused(side_folder: Path) -> None:

@@ -17,6 +17,7 @@ from gatlib.network.network import Network
 from gatlib.network.node_memory import over_whole_graph
 from gatlib.network.node_pairs import PairNumbers
 from gatlib.network.tensors import check_direction, network_tensors
+from gatlib.threads import one_thread_if_small
 
 DEFAULT_TOP = 1000
 #: Pairs beyond which they are not all ranked, which takes about a minute for each 100 million on one core.
@@ -131,7 +132,8 @@ class LinkPredictor:
 
     @torch.inference_mode()
     def _scores(self, z: Tensor, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self.model.network.score(z, torch.from_numpy(pairs)).double().numpy()
+        with one_thread_if_small(pairs.shape[1]):
+            return self.model.network.score(z, torch.from_numpy(pairs)).double().numpy()
 
 
 def _highest(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gatlib.models import NodeArchitecture, NodeAttentionNetwork
 from gatlib.models.node_inference import layer_by_layer
 from gatlib.network import memory
+from gatlib.threads import one_thread_if_small
 
 # Self-loops are added to a copy of the edges, and the kernels keep the edges sorted in two orders.
 _BYTES_PER_EDGE = 32
@@ -25,7 +26,8 @@ def over_whole_graph(network: nn.Module, x: Tensor, edge_index: Tensor, edge_att
         needed = forward_bytes(network.settings, x.size(0), edge_index.size(1))
         if needed > free_memory_on(x.device.type) / 2:
             return layer_by_layer(network, x, edge_index, edge_attr)
-    return network(x, edge_index, edge_attr)
+    with one_thread_if_small(x.size(0) + edge_index.size(1)):
+        return network(x, edge_index, edge_attr)
 
 
 def forward_bytes(settings: NodeArchitecture, num_nodes: int, num_edges: int) -> int:

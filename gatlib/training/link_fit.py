@@ -13,6 +13,7 @@ from gatlib.network.link_split import LinkSplit, with_edges
 from gatlib.network.network import Network
 from gatlib.network.node_pairs import PairNumbers
 from gatlib.network.tensors import edge_tensors, network_tensors
+from gatlib.threads import one_thread_if_small
 from gatlib.training.graph_fit import fit_graph
 from gatlib.training.link_module import KnownGraph, LinkTrainingModule, random_parts
 from gatlib.training.link_recipe import LinkRecipe
@@ -69,5 +70,6 @@ def train_links(
     model = LinkAttentionNetwork(recipe.architecture(), whole.x.size(1), network.directed)
     numbers = PairNumbers(network.num_nodes, network.directed)
     module = LinkTrainingModule(model, recipe, split, part_of, others, whole, numbers)
-    fitted = fit_graph(module, folder, callbacks)
+    with one_thread_if_small(whole.x.size(0) + whole.edge_index.size(1)):
+        fitted = fit_graph(module, folder, callbacks)
     return TrainedLinks(model, fitted.valid_score, fitted.epochs, fitted.seconds)

@@ -22,6 +22,7 @@ from gatlib.network.network import Network
 from gatlib.network.predict import write_table
 from gatlib.network.saved_model import check_text, save_network_model
 from gatlib.network.tensors import network_tensors
+from gatlib.threads import one_thread_if_small
 from gatlib.training.epoch_log import plot_learning_curve
 from gatlib.training.graph_fit import check_finite, fingerprint, mean_weight, with_edge_features
 from gatlib.training.link_card import write_link_card
@@ -144,7 +145,8 @@ def _scores(
 ) -> dict[str, NDArray[np.float64]]:
     """The scores of edges, then of pairs without one, of the network and of each heuristic, from a known graph."""
     pairs = np.concatenate([edges, missing], axis=1)
-    with torch.inference_mode():
+    size = known.num_nodes + known.edge_index.shape[1] + pairs.shape[1]
+    with torch.inference_mode(), one_thread_if_small(size):
         z = model.encode(*network_tensors(known, rule, weight))
         scores = model.score(z, torch.from_numpy(pairs)).double().numpy()
     return {NETWORK: scores, **link_heuristics(known, pairs)}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gatlib.data.splits import Split
 from gatlib.errors import InputError
+from gatlib.threads import one_thread_if_small
 from gatlib.training.graph_fit import check_finite, fit_graph
 from gatlib.training.node_module import NodeProblem, node_module, node_network
 from gatlib.training.node_parts import node_batches
@@ -72,12 +73,13 @@ def train_nodes(
         raise InputError("neighbours and devices are for the network of a recipe and no other: leave these keys out")
     problem = NodeProblem(num_classes, x, edge_index, edge_attr, y, train, valid)
     network: nn.Module
-    if recipe.devices > 1:
-        network = node_network(problem, recipe)
-        fitted = fit_in_processes(network, problem, recipe, folder, callbacks)
-    else:
-        module = node_module(problem, recipe, make_network)
-        network, fitted = module.network, fit_graph(module, folder, callbacks)
+    with one_thread_if_small(x.size(0) + edge_index.size(1)):
+        if recipe.devices > 1:
+            network = node_network(problem, recipe)
+            fitted = fit_in_processes(network, problem, recipe, folder, callbacks)
+        else:
+            module = node_module(problem, recipe, make_network)
+            network, fitted = module.network, fit_graph(module, folder, callbacks)
     return TrainedNodes(network, fitted.valid_score, fitted.epochs, fitted.seconds)
 
 

@@ -50,7 +50,7 @@ def test_numbers_are_standardised_and_missing_ones_are_marked() -> None:
 def test_text_that_is_numbers_is_numbers() -> None:
     rule, found = learned(network_of({"income": ["1.5", "2.5"]}))
     assert rule.columns[0].kind == "number"
-    np.testing.assert_allclose(found[:, 0], [-1, 1])
+    np.testing.assert_allclose(found[:, 0], [-1, 1], rtol=1e-6)
 
 
 def test_few_words_among_numbers_count_as_missing() -> None:
@@ -131,9 +131,9 @@ def test_ids_are_left_out_and_measures_are_not() -> None:
 
 def test_active_features_have_rows_of_length_one() -> None:
     rule, found = learned(network_of({}, [[3, 4], [0, 0], [0, 2]], ["5", "7"]))
-    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0], [0, 1]])
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0], [0, 1]], rtol=1e-6)
     assert (rule.names, rule.structure) == (["feature 5", "feature 7"], None)
-    np.testing.assert_allclose(encode(network_of({}, [[9, 1], [0, 2]], ["6", "5"]), rule), [[1, 0], [1, 0]])
+    np.testing.assert_allclose(encode(network_of({}, [[9, 1], [0, 2]], ["6", "5"]), rule), [[1, 0], [1, 0]], rtol=1e-6)
 
 
 def test_wide_inputs_are_sparse() -> None:

@@ -78,7 +78,9 @@ def test_metrics_stand_beside_those_of_the_heuristics_on_the_same_pairs(trained:
     assert metrics.loc[("test", "Adamic-Adar"), "roc_auc"] == pytest.approx(won)
     stored = pd.read_csv(trained.folder / "test_predictions.csv")
     here, there = (stored["score"][stored["edge"] == edge].to_numpy() for edge in (1, 0))
-    assert metrics.loc[("test", "network"), "roc_auc"] == pytest.approx(np.mean(here[:, None] > there), abs=1e-3)
+    won = np.mean(here[:, None] > there) + np.mean(here[:, None] == there) / 2
+    one_pair = 1 / (len(here) * len(there))  # of scores that differ in more than the six digits of the file
+    assert metrics.loc[("test", "network"), "roc_auc"] == pytest.approx(won, abs=1.01 * one_pair)
     assert metrics["edges"].tolist() == [split.valid.shape[1]] * 5 + [split.test.shape[1]] * 5
 
 
@@ -155,7 +157,7 @@ def test_every_pair_asked_for_has_a_row(trained: TrainedLinkModel) -> None:
     reasons = ["", "there is no node 'nobody' in the graph", "a node and itself", "there is no node '' in the graph"]
     assert table["error"].tolist() == [*reasons, "", ""]
     assert table["score"].isna().tolist() == [False, True, True, True, False, False]
-    np.testing.assert_allclose(table["score"][[0, 0]], table["score"][[4, 5]], atol=1e-6)
+    np.testing.assert_allclose(table["score"][[0, 0]], table["score"][[4, 5]], atol=1e-5)
 
 
 def test_new_nodes_and_another_graph_are_scored(trained: TrainedLinkModel) -> None:

@@ -84,7 +84,7 @@ def test_predictions_of_the_training_graph_are_the_stored_ones(trained: TrainedN
     assert list(stored["circle_pred"]) == list(expected["circle_pred"])
     np.testing.assert_allclose(probabilities(stored), probabilities(expected), atol=1e-6)
     found = np.mean(stored["circle"] == stored["circle_pred"])
-    assert found == trained.model.description.metrics["test"]["accuracy"]
+    assert pytest.approx(found) == trained.model.description.metrics["test"]["accuracy"]
 
 
 def test_every_class_has_a_column_and_rows_sum_to_one(trained: TrainedNetworkModel) -> None:

@@ -97,8 +97,8 @@ def test_company_changes_nothing(options: dict[str, Any]) -> None:
     for graph, size in enumerate(SIZES):
         own = batch == graph
         alone = ours(x[own], batch[own] - graph) if size else together[own]
-        torch.testing.assert_close(together[own], alone, rtol=0, atol=1e-6)
-        torch.testing.assert_close(together[own], ours(x[own]), rtol=0, atol=1e-6)
+        torch.testing.assert_close(together[own], alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(together[own], ours(x[own]), rtol=0, atol=1e-5)
 
 
 @every_option
@@ -108,7 +108,7 @@ def test_renumbered_nodes(options: dict[str, Any]) -> None:
     expected = ours(x, batch)[order]
     # Without a softmax, the sum over 500 nodes is that much larger.
     scale = max(1.0, expected.abs().max().item())
-    torch.testing.assert_close(ours(x[order], batch), expected, rtol=0, atol=1e-6 * scale)
+    torch.testing.assert_close(ours(x[order], batch), expected, rtol=0, atol=1e-5 * scale)
 
 
 def test_weights_of_pairs() -> None:
@@ -274,10 +274,10 @@ def test_company_and_order_change_nothing(num_hops: int) -> None:
     together = ours(x, edge_index)
     for graph in range(len(SIZES)):
         own, edges = cut(batch, edge_index, graph)
-        torch.testing.assert_close(together[own], ours(x[own], edges), rtol=0, atol=1e-6)
+        torch.testing.assert_close(together[own], ours(x[own], edges), rtol=0, atol=1e-5)
     order = permutation_within(batch)
     renumbered = order.argsort()[edge_index]
-    torch.testing.assert_close(ours(x[order], renumbered), together[order], rtol=0, atol=1e-6)
+    torch.testing.assert_close(ours(x[order], renumbered), together[order], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

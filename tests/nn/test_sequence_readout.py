@@ -157,7 +157,7 @@ def test_batching_changes_nothing_in_single_precision() -> None:
     together = readout.hidden_states(x, batch, tokens)
     for graph, size in enumerate(sizes):
         alone = readout.hidden_states(x[batch == graph], torch.zeros(size, dtype=torch.long), tokens[[graph]])
-        torch.testing.assert_close(alone[0], together[graph], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(alone[0], together[graph], rtol=1e-5, atol=1e-5)
 
 
 @few

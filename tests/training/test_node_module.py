@@ -23,7 +23,7 @@ def test_two_predictions_by_hand() -> None:
 
 def test_sure_and_alike_they_do_not_disagree() -> None:
     logits = torch.tensor([[1e4, -1e4], [-1e4, 1e4]]).expand(2, -1, -1)
-    assert disagreement(logits) == 0
+    torch.testing.assert_close(disagreement(logits), torch.tensor(0.0))
     against = torch.stack([logits[0], -logits[0]])  # both are drawn to the middle
     torch.testing.assert_close(disagreement(against), torch.tensor(0.5))
 

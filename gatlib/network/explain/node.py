@@ -20,8 +20,10 @@ from gatlib.network.explain.integrated_gradients import PathIntegral, path_integ
 from gatlib.network.explain.occlusion import logits_without
 from gatlib.network.explain.receptive_field import ReceptiveField, receptive_field
 from gatlib.network.network import Network, cell_text
+from gatlib.network.node_memory import over_whole_graph
 from gatlib.network.node_model import NodeModel
 from gatlib.network.predict import calibrated, model_input
+from gatlib.threads import one_thread_if_small
 
 _MOST_OCCLUSIONS = 256
 _LEAST_OCCLUSIONS = 20
@@ -61,14 +63,15 @@ def explain_node(
     description = model.description
     x, edge_index, edge_attr = model_input(network, description)
     with torch.inference_mode():
-        probabilities = calibrated(model.network(x, edge_index, edge_attr), description.temperature)
+        probabilities = calibrated(over_whole_graph(model.network, x, edge_index, edge_attr), description.temperature)
     predicted = probabilities.argmax(axis=1)
     part = _part_of(model, network, number, x, edge_attr, int(predicted[number]))
 
-    with torch.inference_mode():
-        sources, weights = attention_weights(part.network, part.x, part.edge_index, part.edge_attr, 0)
+    with one_thread_if_small(part.size):
+        with torch.inference_mode():
+            sources, weights = attention_weights(part.network, part.x, part.edge_index, part.edge_attr, 0)
+        integral = path_integral(part.log_probability, part.x)
     attention = _attention_of(sources, weights)
-    integral = path_integral(part.log_probability, part.x)
     neighbours, num_reached = _choose(part, attention, integral)
     with torch.inference_mode():
         without = part.log_probabilities(
@@ -137,6 +140,11 @@ class _Part:
     temperature: float
     label: int  # the predicted class
 
+    @property
+    def size(self) -> int:
+        """Nodes and edges."""
+        return self.x.size(0) + self.edge_index.size(1)
+
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Of the predicted class; ``[k, C]`` to ``[k]``."""
         return (logits.double() / self.temperature).log_softmax(dim=1)[:, self.label]
@@ -197,8 +205,7 @@ def _choose(part: _Part, attention: dict[int, list[LayerAttention]], integral: P
     direct = sorted(np.flatnonzero(hops == 1).tolist(), key=lambda place: -size[place])
     reached = (hops > 1) & (hops <= part.network.settings.num_layers)
     farther = sorted(np.flatnonzero(reached).tolist(), key=lambda place: -size[place])
-    work = part.x.size(0) + part.edge_index.size(1)
-    most = min(max(_MOST_WORK // work, _LEAST_OCCLUSIONS), _MOST_OCCLUSIONS)
+    most = min(max(_MOST_WORK // part.size, _LEAST_OCCLUSIONS), _MOST_OCCLUSIONS)
     chosen = [*_by_attention(direct, attention), *farther][:most]
     return torch.tensor(chosen, dtype=torch.int64), len(direct) + len(farther)
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gatlib.models import NodeAttentionNetwork
+from gatlib.threads import one_thread_if_small
 
 _AT_ONCE = 400_000  # nodes and edges of the graphs that are computed together
 
@@ -39,15 +40,16 @@ def logits_without(
         - **neighbours:** ``[k]``
         - **output:** ``[k, C]``
     """
-    num_nodes = x.size(0)
-    together = 1 if network.settings.global_attention else max(1, _AT_ONCE // (num_nodes + edge_index.size(1)))
+    num_nodes, size = x.size(0), x.size(0) + edge_index.size(1)
+    together = 1 if network.settings.global_attention else max(1, _AT_ONCE // size)
     rows = []
     for some in neighbours.split(together):
         kept = ~_edges_of(some, hops, edge_index)
         shift = torch.arange(len(some)).unsqueeze(1) * num_nodes
         graphs = torch.stack([(ends + shift)[kept] for ends in edge_index])
         attr = None if edge_attr is None else edge_attr.expand(len(some), -1, -1)[kept]
-        rows.append(network(x.repeat(len(some), 1), graphs, attr)[::num_nodes])
+        with one_thread_if_small(len(some) * size):
+            rows.append(network(x.repeat(len(some), 1), graphs, attr)[::num_nodes])
     return torch.cat(rows)
 
 

@@ -114,7 +114,8 @@ def test_arithmetic(lanes: int, dtype: Any) -> None:
     found = results(lanes, dtype, a, b)
     with np.errstate(all="ignore"):
         for name, expected in (("a + b", a + b), ("a - b", a - b), ("a * b", a * b), ("a / b", a / b)):
-            np.testing.assert_allclose(found[name], expected, rtol=np.finfo(dtype).eps)
+            # A quotient may be a product with the reciprocal.
+            np.testing.assert_allclose(found[name], expected, rtol=2 * np.finfo(dtype).eps)
 
 
 @every_vector

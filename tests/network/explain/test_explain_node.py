@@ -197,7 +197,8 @@ def test_other_models_say_what_they_lack(changes: dict[str, object], note: str, 
     assert any(note in each for each in explanation.notes)
     importances = [each.importance for each in explanation.neighbours]
     assert None not in importances
-    assert any(importances) == (changes.get("conv") != "mlp")
+    # The graphs without some edges are computed together, where matrix products may round in another way.
+    assert any(abs(importance) > 1e-5 for importance in importances) == (changes.get("conv") != "mlp")
     assert bool(explanation.self_attention) == ("conv" not in changes)
     direct = neighbours_table(explanation)[lambda table: table["hops"] == 1]
     assert direct["attention"].notna().all() == ("conv" not in changes)
