@@ -26,7 +26,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csr_tensor
 
-from gatlib.nn import remembered
+from gatlib.kernels import remembered
 from gatlib.nn.message_passing import source_target_edges
 
 BIPARTITE_EDGES = torch.tensor([[0, 1, 1, 4, 3, 3, 0, 2], [0, 1, 2, 2, 2, 0, 0, 1]])  # 5 sources, 4 targets
