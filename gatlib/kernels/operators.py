@@ -1,11 +1,11 @@
 """The fused kernels as PyTorch operators: differentiable once, and one node to `torch.compile` and `torch.export`.
 
 `gatlib::edge_attention` and `gatlib::edge_attention_backward` take the graph as the caller's `edge_index`, so that a
-compiled model finds the sorted edges of an earlier step as well.
+compiled model finds the sorted edges of an earlier step as well. The forward operator also returns a digest of that
+graph, by which the backward operator knows whether it is given the same.
 """
 
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from gatlib.kernels.columns import node_columns, table_of
+from gatlib.kernels.content import Content, digest_of
 from gatlib.kernels.interface import Attention, Forward, Gradients, Normaliser, Score
-from gatlib.kernels.sorted_edges import sorted_edges
+from gatlib.kernels.sorted_edges import check_same_graph, sorted_edges_and_content
 
 
 def edge_attention(
@@ -80,7 +81,7 @@ def edge_attention(
     attend: Callable[..., Any] = _forward_operator
     if runs_now:
         attend = _EdgeAttention.apply if _needs_gradient(inputs) else _forward
-    out, _, _, weights = attend(*inputs)
+    out, _, _, weights, *_ = attend(*inputs)
     out = out if dtype == out_dtype else out.to(out_dtype)
     return out, weights.to(weight_dtype) if return_attention_weights else None
 
@@ -107,9 +108,10 @@ _SCHEMA = (
     "Tensor? bias, Tensor seed, str score, str normaliser, float negative_slope, float dropout, "
     "bool add_self_loops"
 )
-_FORWARD_SCHEMA = f"({_SCHEMA}, bool return_weights) -> (Tensor, Tensor, Tensor, Tensor)"
+_FORWARD_SCHEMA = f"({_SCHEMA}, bool return_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 _BACKWARD_SCHEMA = (
-    f"({_SCHEMA}, Tensor edge_out, Tensor lse, Tensor grad_out, Tensor? grad_weights, bool needs_edge_attr)"
+    f"({_SCHEMA}, Tensor digest, Tensor edge_out, Tensor lse, Tensor grad_out, Tensor? grad_weights, "
+    "bool needs_edge_attr)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
@@ -127,7 +129,15 @@ class _Gradients(NamedTuple):
 def _forward(*arguments: Any) -> Forward:
     *given, return_weights = arguments
     inputs = _Inputs(*given)
-    return _forward_on(*_kernels_and_graph(inputs), inputs, return_weights)
+    kernels, graph, _ = _found(inputs)
+    return _forward_on(kernels, graph, inputs, return_weights)
+
+
+def _forward_and_digest(*arguments: Any) -> tuple[Tensor | None, ...]:
+    *given, return_weights = arguments
+    inputs = _Inputs(*given)
+    kernels, graph, content = _found(inputs)
+    return *_forward_on(kernels, graph, inputs, return_weights), digest_of(content)
 
 
 def _forward_on(kernels: ModuleType, graph: Any, inputs: _Inputs, return_weights: bool) -> Forward:
@@ -136,8 +146,11 @@ def _forward_on(kernels: ModuleType, graph: Any, inputs: _Inputs, return_weights
 
 
 def _backward(*arguments: Any) -> _Gradients:
-    inputs = _Inputs(*arguments[: len(_Inputs._fields)])
-    return _backward_on(*_kernels_and_graph(inputs), *arguments)
+    count = len(_Inputs._fields)
+    given, (digest, *saved) = arguments[:count], arguments[count:]
+    kernels, graph, content = _found(_Inputs(*given))
+    check_same_graph(content, digest)
+    return _backward_on(kernels, graph, *given, *saved)
 
 
 def _backward_on(kernels: ModuleType, graph: Any, *arguments: Any) -> _Gradients:
@@ -174,11 +187,13 @@ def _attention(inputs: _Inputs) -> Attention:
     )
 
 
-def _kernels_and_graph(inputs: _Inputs) -> tuple[ModuleType, Any]:
+def _found(inputs: _Inputs) -> tuple[ModuleType, Any, Content]:
+    """The kernels for these inputs, the sorted edges, and what tells this graph from any other."""
     query, key = inputs.query, inputs.key
     # Imported when first needed: Numba and Triton take their time.
     kernels = import_module("gatlib.kernels.gpu" if query.is_cuda else "gatlib.kernels.cpu")
-    return kernels, sorted_edges(kernels, inputs.edge_index, key.size(0), query.size(0), inputs.add_self_loops)
+    sizes = (key.size(0), query.size(0), inputs.add_self_loops)
+    return kernels, *sorted_edges_and_content(kernels, inputs.edge_index, *sizes)
 
 
 def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
@@ -196,6 +211,7 @@ def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
         query.new_empty(edge_out_shape),
         query.new_empty(num_targets, heads, dtype=torch.promote_types(query.dtype, torch.float32)),
         query.new_empty((inputs.edge_index.size(1) + num_loops, heads) if return_weights else (0,)),
+        torch.empty(2, dtype=torch.int64, device="cpu"),
     )
 
 
@@ -207,27 +223,33 @@ def _fake_backward(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    out, edge_out, lse, _ = output
+    out, edge_out, lse, _, *digests = output
+    digest = digests[0] if digests else None  # the operator's; without it, the sorted edges themselves are kept
     tensors, ctx.settings = inputs[:9], inputs[9:14]
-    ctx.mark_non_differentiable(*(tensor for tensor in (edge_out, lse) if tensor is not None))
+    ctx.mark_non_differentiable(*(tensor for tensor in (edge_out, lse, digest) if tensor is not None))
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, edge_out, lse)
+    ctx.save_for_backward(*tensors, digest, edge_out, lse)
     ctx.out_shape = out.shape
 
 
 def _differentiate(
-    ctx: Any, grad_out: Tensor | None, grad_edge_out: None, grad_lse: None, grad_weights: Tensor | None
+    ctx: Any, grad_out: Tensor | None, grad_edge_out: None, grad_lse: None, grad_weights: Tensor | None, *_: None
 ) -> tuple[Tensor | None, ...]:
-    *tensors, edge_out, lse = ctx.saved_tensors
+    *tensors, digest, edge_out, lse = ctx.saved_tensors
     grad_out = tensors[0].new_zeros(ctx.out_shape) if grad_out is None else grad_out.contiguous()
     grad_weights = None if grad_weights is None else grad_weights.contiguous()
     needs = ctx.needs_input_grad
     # Where a graph of the backward pass is asked for, the operator is there to refuse it.
-    backward: Callable[..., Any] = _backward_operator
-    if _runs_now(lse) and not torch.is_grad_enabled():
-        found = getattr(ctx, "kernels_and_graph", None)
-        backward = _backward if found is None else partial(_backward_on, *found)
-    gradients = backward(*tensors, *ctx.settings, edge_out, lse, grad_out, grad_weights, needs[5])
+    rest = (edge_out, lse, grad_out, grad_weights, needs[5])
+    found = getattr(ctx, "found", None)
+    runs_now = _runs_now(lse) and not torch.is_grad_enabled()
+    if runs_now and found is not None:
+        kernels, graph, _ = found
+        gradients = _backward_on(kernels, graph, *tensors, *ctx.settings, *rest)
+    else:
+        digest = digest_of(found[2]) if found is not None else digest
+        backward: Callable[..., Any] = _backward if runs_now else _backward_operator
+        gradients = backward(*tensors, *ctx.settings, digest, *rest)
     needed = (*needs[:3], *needs[4:8])  # without edge_index
     query, key, value, *others = (
         gradient if wanted else None for gradient, wanted in zip(gradients, needed, strict=True)
@@ -249,7 +271,7 @@ class _EdgeAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor | None, ...]:
         *given, return_weights = inputs
-        ctx.kernels_and_graph = kernels, graph = _kernels_and_graph(_Inputs(*given))
+        ctx.found = kernels, graph, _ = _found(_Inputs(*given))
         output = tuple(_forward_on(kernels, graph, _Inputs(*given), return_weights))
         _setup_context(ctx, inputs, output)
         return output
@@ -279,7 +301,7 @@ def _all_tensors(tensors: tuple[Tensor | None, ...], like: Tensor) -> tuple[Tens
 
 _forward_operator = torch.library.custom_op(
     "gatlib::edge_attention",
-    lambda *arguments: _all_tensors(_forward(*arguments), like=arguments[0]),
+    lambda *arguments: _all_tensors(_forward_and_digest(*arguments), like=arguments[0]),
     mutates_args=(),
     schema=_FORWARD_SCHEMA,
 )

@@ -11,11 +11,11 @@ from torch_geometric import nn as pyg
 from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from gatlib.errors import InputError
+from gatlib.kernels.remembered import remembered
 from gatlib.models.node_architecture import NodeArchitecture
 from gatlib.nn import GATConv, GATv2Conv, LinearAttention, TransformerConv
 from gatlib.nn.dropout import Dropout
 from gatlib.nn.neighbours import Neighbourhood
-from gatlib.nn.remembered import remembered
 from gatlib.nn.sparse_linear import SparseLinear, drop_features, first_rows, taking_sparse_input
 
 
@@ -253,15 +253,11 @@ def with_self_loops(edge_index: Tensor, edge_attr: Tensor | None, num_nodes: int
         others, attr = remove_self_loops(edge_index, edge_attr)
         edge_attr = add_self_loops(others, attr, fill_value="mean", num_nodes=num_nodes)[1]
     # The same tensor each time, so that the kernels sort its edges once.
-    known = remembered(_no_graphs, edge_index)
-    if num_nodes not in known:
-        with torch.inference_mode(False):  # training may come later
-            known[num_nodes] = add_self_loops(remove_self_loops(edge_index)[0], num_nodes=num_nodes)[0]
-    return known[num_nodes], edge_attr
+    return remembered(_with_self_loops, edge_index, num_nodes), edge_attr
 
 
-def _no_graphs(_: Tensor) -> dict[int, Tensor]:
-    return {}
+def _with_self_loops(edge_index: Tensor, num_nodes: int) -> Tensor:
+    return add_self_loops(remove_self_loops(edge_index)[0], num_nodes=num_nodes)[0]
 
 
 @contextmanager

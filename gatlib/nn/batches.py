@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gatlib.kernels.edge_range import check_range
-from gatlib.nn.remembered import remembered
+from gatlib.kernels.remembered import remembered
 
 
 def pointers(batch: Tensor | None, num_nodes: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from gatlib.kernels import reference
+from gatlib.kernels.content import unwrapped
 from gatlib.kernels.edge_range import check_range
 from gatlib.kernels.interface import Normaliser, Score
 from gatlib.nn.checks import describe
@@ -154,7 +155,7 @@ def edge_attention(
         implementation: What computes it. ``"reference"`` is plain PyTorch, ``"cpu"`` and ``"gpu"`` are fused
             kernels; ``"auto"`` takes one of those where it can. Only the reference knows sparsemax and second
             derivatives. The fused kernels sort the edges of a graph once for as long as the tensor `edge_index`
-            lives and is not written to.
+            lives and its content stays the same, however it is written to.
 
     Shapes:
         - **query:** :math:`(N_t, H, K)`, **key:** :math:`(N_s, H, K)`, **value:** :math:`(N_s, H, C)`
@@ -170,6 +171,7 @@ def edge_attention(
     """
     if implementation == "auto":
         implementation = choose_implementation(query, normaliser)
+    edge_index = unwrapped(edge_index)
     _check_nodes(query, key, value, score)
     _check_edge_index(edge_index)
     num_edges = edge_index.size(1) + (min(key.size(0), query.size(0)) if add_self_loops else 0)

@@ -17,8 +17,8 @@ from torch_geometric.utils import (
 from torch_geometric.utils.loop import compute_loop_attr
 from torch_geometric.utils.sparse import set_sparse_value
 
+from gatlib.kernels.remembered import remembered
 from gatlib.nn.checks import describe
-from gatlib.nn.remembered import remembered
 
 # The steps of message passing that a subclass may override, and that edge attention replaces.
 STEPS = ("message", "edge_update", "aggregate", "update", "message_and_aggregate")
@@ -82,7 +82,7 @@ def source_target_edges(
     if is_torch_sparse_tensor(edge_index):
         if edge_attr is None and edge_index.values().dim() > 1:
             edge_attr = edge_index.values()
-        return remembered(_edges_of_sparse, edge_index), edge_attr
+        return _edges_of_sparse(edge_index), edge_attr
     if isinstance(edge_index, EdgeIndex):
         edge_index = edge_index.as_tensor()
     if conv.flow == "target_to_source":
@@ -94,9 +94,12 @@ def source_target_edges(
 
 def _edges_of_sparse(adj_t: Tensor) -> Tensor:
     if adj_t.layout == torch.sparse_coo:
-        return adj_t.indices().flip(0)
-    source = adj_t.col_indices()
-    return torch.stack([source, ptr2index(adj_t.crow_indices(), output_size=source.numel())]).long()
+        return remembered(_flipped, adj_t, read=(adj_t.indices(),))
+    return remembered(_edges_of_csr, adj_t, read=(adj_t.crow_indices(), adj_t.col_indices()))
+
+
+def _edges_of_csr(pointers: Tensor, source: Tensor) -> Tensor:
+    return torch.stack([source, ptr2index(pointers, output_size=source.numel())]).long()
 
 
 def _flipped(edge_index: Tensor) -> Tensor:

@@ -4,16 +4,14 @@ Whatever takes an `edge_index`, such as `gatlib.nn.functional.edge_attention`, a
 within each graph, or those within some hops.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gatlib.kernels.remembered import remembered
 from gatlib.kernels.sorted_edges import remember_sorted, sorted_edges
 from gatlib.nn.batches import check_within_graphs, pointers
-from gatlib.nn.remembered import remembered
 
 
 def all_pairs(batch: Tensor | None, num_nodes: int) -> Tensor:
@@ -54,7 +52,7 @@ def pairs_within(edge_index: Tensor, num_hops: int, *, num_nodes: int) -> tuple[
     """
     if num_hops < 0:
         raise ValueError(f"num_hops must be 0 or more; found {num_hops}.")
-    return remembered(_search(num_hops, num_nodes), edge_index)
+    return remembered(_search, edge_index, num_hops, num_nodes)
 
 
 def pairs_of_edges(edge_index: Tensor, batch: Tensor | None, num_nodes: int) -> Tensor:
@@ -104,17 +102,13 @@ def shortest_path_distances(edge_index: Tensor, batch: Tensor | None, num_nodes:
     return distances_of_all_pairs(_sorted(edge_index, num_nodes), ptr).to(edge_index.device)
 
 
-@lru_cache
-def _search(num_hops: int, num_nodes: int) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """The same function each time, by which its results are remembered."""
+def _search(edge_index: Tensor, num_hops: int, num_nodes: int) -> tuple[Tensor, Tensor]:
+    from gatlib.kernels import cpu
+    from gatlib.kernels.cpu.pairs import pairs_within
 
-    def search(edge_index: Tensor) -> tuple[Tensor, Tensor]:
-        from gatlib.kernels.cpu.pairs import pairs_within
-
-        pairs, distance = pairs_within(_sorted(edge_index, num_nodes), num_hops)
-        return pairs.to(edge_index.device), distance.to(edge_index.device)
-
-    return search
+    graph = cpu.sort_edges(edge_index.cpu().long(), num_nodes, num_nodes, False)
+    pairs, distance = pairs_within(graph, num_hops)
+    return pairs.to(edge_index.device), distance.to(edge_index.device)
 
 
 def _sorted(edge_index: Tensor, num_nodes: int) -> Any:
@@ -124,10 +118,10 @@ def _sorted(edge_index: Tensor, num_nodes: int) -> Any:
 
 
 def _all_pairs(ptr: Tensor) -> Tensor:
+    from gatlib.kernels import cpu
     from gatlib.kernels.cpu.pairs import all_pairs
 
-    with torch.inference_mode(False):  # an inference tensor could not be remembered
-        edge_index, graph = all_pairs(ptr)
+    edge_index, graph = all_pairs(ptr)
     num_nodes = int(ptr[-1])
-    remember_sorted(edge_index, num_nodes, num_nodes, graph)
+    remember_sorted(cpu, edge_index, num_nodes, num_nodes, graph)
     return edge_index

@@ -7,8 +7,8 @@ import torch_geometric.nn as pyg
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from gatlib.kernels.remembered import remembered
 from gatlib.nn.dropout import dropout
-from gatlib.nn.remembered import remembered
 
 
 class SparseLinear(pyg.Linear):
@@ -48,18 +48,25 @@ def taking_sparse_input(conv: nn.Module) -> nn.Module:
 class _SparseProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
+        # Made here, so that a backward pass has the features of its own forward pass.
+        if ctx.needs_input_grad[1]:
+            ctx.save_for_backward(_transposed(x))
         return x @ weight.t()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-        (x,) = ctx.saved_tensors
-        return None, (remembered(_transposed, x) @ grad).t()
+        (transposed,) = ctx.saved_tensors
+        return None, (transposed @ grad).t()
 
 
 def _transposed(x: Tensor) -> Tensor:
-    return x.t().to_sparse_csr()
+    return remembered(_transpose, x, x.size(1), read=(x.crow_indices(), x.col_indices(), x.values()))
+
+
+def _transpose(pointers: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
+    size = (pointers.numel() - 1, num_columns)
+    return torch.sparse_csr_tensor(pointers, columns, values, size, check_invariants=False).t().to_sparse_csr()
 
 
 def drop_features(x: Tensor, p: float, training: bool) -> Tensor:

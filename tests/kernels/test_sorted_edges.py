@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gatlib.kernels import cpu
-from gatlib.kernels import sorted_edges as module
+from gatlib.kernels import remembered as module
 from gatlib.nn import GATv2Conv
 from gatlib.nn.functional import edge_attention
 
@@ -135,11 +135,11 @@ def test_forgotten_with_the_tensor(edge_index: Tensor) -> None:
     temporary = edge_index.clone()
     for graph in (edge_index, temporary):
         attend(graph)
-    assert temporary in module._sorted_edges
-    held = len(module._sorted_edges)
+    assert temporary in module._MADE_BEFORE
+    held = len(module._MADE_BEFORE)
     del temporary, graph
-    assert len(module._sorted_edges) == held - 1
-    assert edge_index in module._sorted_edges
+    assert len(module._MADE_BEFORE) == held - 1
+    assert edge_index in module._MADE_BEFORE
 
 
 def test_tensors_of_inference_mode(sorts: list[Any]) -> None:
@@ -149,14 +149,58 @@ def test_tensors_of_inference_mode(sorts: list[Any]) -> None:
         for _ in range(2):
             found = edge_attention(nodes(), nodes(), nodes(), edge_index, **given)
             edge_index[0, 0] = 4
-    assert len(sorts) == 2  # no record is kept of changes to them
+        edge_attention(nodes(), nodes(), nodes(), edge_index, **given)
+        edge_attention(nodes(), nodes(), nodes(), edge_index, **given)
+    assert len(sorts) == 2  # before and after the change
     expected = edge_attention(nodes(), nodes(), nodes(), EDGES, **given)
     assert not torch.equal(found, expected)
 
 
-def test_memory_changed_behind_the_back_of_pytorch_is_not_followed(edge_index: Tensor) -> None:
-    before = attend(edge_index)
+def test_memory_changed_behind_the_back_of_pytorch_is_followed(edge_index: Tensor, sorts: list[Any]) -> None:
+    attend(edge_index)
     for number in (10**9, -(10**9)):
         edge_index.numpy()[:] = number
-        for a, b in zip(attend(edge_index), before, strict=True):
-            assert torch.equal(a, b)
+        with pytest.raises(ValueError, match="edge_index must hold source nodes from 0 to 4"):
+            attend(edge_index)
+    edge_index.numpy()[:] = EDGES.flip(0).numpy()
+    assert_right(edge_index)
+    assert len(sorts) == 4
+
+
+def loss_of(edge_index: Tensor, leaves: list[Tensor], compiled: bool) -> Tensor:
+    def loss(query: Tensor, key: Tensor, edges: Tensor) -> Tensor:
+        return edge_attention(query, key, key, edges, score="dot", implementation="cpu").sin().sum()
+
+    call = torch.compile(loss, fullgraph=True, backend="aot_eager") if compiled else loss
+    found: Tensor = call(*leaves, edge_index)
+    return found
+
+
+@pytest.mark.parametrize("uses_between", [False, True], ids=["unused since", "used since"])
+def test_gradients_are_those_of_the_graph_of_the_forward_pass(edge_index: Tensor, uses_between: bool) -> None:
+    leaves = [nodes(), nodes(seed=1)]
+    expected = torch.autograd.grad(loss_of(edge_index, leaves, False), leaves)
+    loss = loss_of(edge_index, leaves, False)
+    edge_index.numpy()[:] = EDGES.flip(0).numpy()
+    if uses_between:
+        attend(edge_index)
+    for a, b in zip(torch.autograd.grad(loss, leaves), expected, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("way", ["compiled", "for second derivatives"])
+@pytest.mark.parametrize("uses_between", [False, True], ids=["unused since", "used since"])
+def test_operators_refuse_a_graph_that_is_not_that_of_the_forward_pass(
+    edge_index: Tensor, uses_between: bool, way: str
+) -> None:
+    leaves, options = [nodes(), nodes(seed=1)], {"create_graph": way != "compiled"}
+    expected = torch.autograd.grad(loss_of(edge_index, leaves, False), leaves)
+    found = torch.autograd.grad(loss_of(edge_index, leaves, way == "compiled"), leaves, **options)
+    torch.testing.assert_close(found, expected)
+    loss = loss_of(edge_index, leaves, way == "compiled")
+    edge_index.numpy()[:] = EDGES.flip(0).numpy()
+    if uses_between:
+        attend(edge_index)
+    with pytest.raises(RuntimeError, match="edge_index was written to between the forward and the backward pass"):
+        torch.autograd.grad(loss, leaves, **options)
+    torch.compiler.reset()

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csr_tensor
 
-from gatlib.nn import remembered
+from gatlib.kernels import remembered
 from gatlib.nn.message_passing import source_target_edges
 
 BIPARTITE_EDGES = torch.tensor([[0, 1, 1, 4, 3, 3, 0, 2], [0, 1, 2, 2, 2, 0, 0, 1]])  # 5 sources, 4 targets
@@ -219,7 +219,7 @@ def test_changed_graph_is_read_anew() -> None:
     assert torch.equal(source_target(adj_t)[0], adj_t.col_indices())
 
 
-def test_nothing_is_remembered_of_dead_graphs_and_inference_tensors() -> None:
+def test_nothing_is_remembered_of_dead_graphs() -> None:
     gc.collect()
     before = len(remembered._MADE_BEFORE)
     edge_index = EDGES.flip(0)
@@ -233,4 +233,6 @@ def test_nothing_is_remembered_of_dead_graphs_and_inference_tensors() -> None:
         assert torch.equal(source_target(edge_index, "target_to_source"), EDGES)
         edge_index[0, 0] = 1
         assert torch.equal(source_target(edge_index, "target_to_source"), edge_index.flip(0))
+        del edge_index
+    gc.collect()
     assert len(remembered._MADE_BEFORE) == before

@@ -2,7 +2,7 @@
 
 import torch
 
-from gatlib.nn.sparse_linear import first_rows, last_columns, replace_last_columns, take_rows
+from gatlib.nn.sparse_linear import SparseLinear, first_rows, last_columns, replace_last_columns, take_rows
 
 
 def test_rows_of_a_sparse_matrix() -> None:
@@ -41,3 +41,17 @@ def test_the_last_columns_are_taken_and_replaced() -> None:
                 torch.sparse_csr_tensor(
                     replaced.crow_indices(), replaced.col_indices(), replaced.values(), x.shape, check_invariants=True
                 )
+
+
+def test_gradients_are_those_of_the_features_of_the_forward_pass() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 5, generator=generator) * (torch.rand(6, 5, generator=generator) < 0.4)
+    layer = SparseLinear(5, 3)
+    for _ in range(2):
+        sparse = x.to_sparse_csr()
+        for factor in (1.0, 2.0, 3.0):
+            out = layer(sparse).sin().sum()
+            sparse.values().numpy()[:] *= 2  # behind the back of PyTorch, and before the backward pass
+            (found,) = torch.autograd.grad(out, [layer.weight])
+            (expected,) = torch.autograd.grad(layer(2 ** (factor - 1) * x).sin().sum(), [layer.weight])
+            torch.testing.assert_close(found, expected)
