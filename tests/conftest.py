@@ -93,6 +93,14 @@ def side_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="session")
+def laplacian_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained model with the task `size` to which the order of the atoms matters."""
+    folder = tmp_path_factory.mktemp("models") / "laplacian"
+    train_table(str(table_file), ["size"], "regression", tiny_recipe.model_copy(update={"laplacian": 8}), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def regression_folder(table_file: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained model with the task `size`, with layer normalisation and without jumping knowledge."""
     folder = tmp_path_factory.mktemp("models") / "values"

@@ -14,7 +14,7 @@ import pytest
 from gatlib.data import featurized
 from gatlib.data.featurized import open_featurized
 from gatlib.errors import InputError
-from gatlib.model_folder import side_features_of
+from gatlib.model_folder import featurization_of
 from gatlib.predict_file import default_output, free_names, predict_file, write_predictions
 from gatlib.predictor import Predictor
 
@@ -186,15 +186,17 @@ def test_the_default_output_is_named_after_the_input(source: str, output: str) -
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_side_features_from_a_file_are_those_from_python(workers: int, side_folder: Path, tmp_path: Path) -> None:
-    predictor = Predictor.load(side_folder)
-    smiles = ["CCO", "C1", "c1ccccc1O", "*C", "[Na+].[Cl-]"]
+@pytest.mark.parametrize("model", ["side_folder", "laplacian_folder"])
+def test_graphs_from_a_file_are_those_from_python(
+    workers: int, model: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = request.getfixturevalue(model)
+    predictor = Predictor.load(folder)
+    smiles = ["CCO", "C1", "c1ccccc1O", "*C", "[Na+].[Cl-]", "c1ccccc1C1CCCCC1"]
     source, output = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("\n".join(["smiles", *smiles]))
     if workers:
-        wanted = side_features_of(side_folder)
-        assert wanted == "both"
-        with open_featurized(str(source), workers=workers, side_features=wanted) as table:
+        with open_featurized(str(source), None, workers, *featurization_of(folder)) as table:
             write_predictions(predictor, table, str(output))
     else:
         predict_file(predictor, str(source), str(output))

@@ -1,44 +1,17 @@
 """One molecule, one graph: whatever the spelling, and another graph for another molecule."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rdkit import Chem, rdBase
+from spelled_molecules import CIS, HARD, TRANS, real_molecules, spellings
 
-from gatlib.chem import MoleculeGraphs, canonical_smiles, featurize, murcko_scaffold
+from gatlib.chem import MoleculeGraphs, featurize, murcko_scaffold
 from gatlib.chem.side_features import rdkit_descriptors
 
-CIS, TRANS = "C[C@H]1CC[C@@H](C)CC1", "C[C@H]1CC[C@H](C)CC1"
-#: Centres with and without CIP labels, double bonds, bridges, several fragments, sulphur, phosphorus, wedged axes.
-HARD = [
-    "N[C@@H](C)C(=O)O",
-    CIS,
-    TRANS,
-    f"{CIS}.{TRANS}",
-    f"{TRANS}.N[C@@H](C)C(=O)O.Cl",
-    "[C@@H]1([C@H](C(C)C)CC[C@H](C1)C)O",
-    "C[C@H]1C[C@@H](C)C[C@@H](C)C1",
-    "C[C@H]1C[C@H](C)C[C@@H](C)C1",
-    "O[C@H]1[C@H](O)[C@@H](O)[C@H](O)[C@H](O)[C@@H]1O",
-    "C[C@H]1[C@@H](C)[C@H](C)[C@@H]1C",
-    "C[C@]12CC[C@](C)(CC1)CC2",
-    "N[C@H]1CC[C@H](C(=O)O)CC1",
-    "C[C@@H](O)[C@H](O)[C@H](O)C",
-    "C/C=C/[C@H](O)/C=C\\C",
-    "F/C=C/C=C\\Cl",
-    "C[S@](=O)c1ccccc1",
-    "C[P@](=O)(O)c1ccccc1",
-    "C[C@H](F)/C=C(/[C@H](C)F)[C@@H](C)F",
-    "CC1=C2C=C[C@H](C)[C@@H]2CC1",
-    "C[C@]12CC[C@H]3[C@@H](CCc4cc(O)ccc34)[C@@H]1CC[C@@H]2O",
-    "Cl[Pt@SP1](Cl)([NH3])[NH3]",
-]
 #: Stereoisomers, two by two.
 DIFFERENT = {
     "enantiomers": ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"),
@@ -52,15 +25,6 @@ DIFFERENT = {
     "an axis": ("Cc1cccc(I)c1-c1c(C)cccc1Br |wU:7.7|", "Cc1cccc(I)c1-c1c(C)cccc1Br |wD:7.7|"),
     "a centre that is not told": ("CC(N)C(=O)O", "C[C@@H](N)C(=O)O"),
 }
-
-
-def spellings(smiles: str, count: int, seed: int = 0) -> list[str]:
-    """Other SMILES of the same molecule, which RDKit reads as the same molecule."""
-    canonical = canonical_smiles(smiles)
-    mol = Chem.MolFromSmiles(canonical)
-    with rdBase.BlockLogs():
-        found = Chem.MolToRandomSmilesVect(mol, count, randomSeed=seed + 1)
-        return [text for text in found if canonical_smiles(text) == canonical]
 
 
 def invariants(graphs: MoleculeGraphs) -> list[int]:
@@ -120,18 +84,6 @@ def test_an_axis_has_the_same_label_from_either_end() -> None:
     graphs = featurize(["Cc1cccc(I)c1-c1c(C)cccc1Br |wU:7.7|", "Cc1cccc(Br)c1-c1c(C)cccc1I |wD:8.9|"])
     labels = graphs.edge_attr[graphs.edge_attr[:, 1] > 0, 1]
     assert set(labels.tolist()) == {3}
-
-
-@cache
-def real_molecules(data_dir: Path) -> tuple[str, ...]:
-    """500 of four files, more with stereo than without."""
-    found: list[str] = []
-    for file in ("tox21", "clintox", "BBBP", "sider"):
-        smiles = pd.read_csv(data_dir / "molecules" / f"{file}.csv.gz")["smiles"].drop_duplicates().head(800)
-        smiles = smiles[[error is None for error in featurize(smiles).errors]]
-        stereo = smiles.str.contains("[@/]")
-        found += [*smiles[stereo].head(90), *smiles[~stereo].head(35)]
-    return tuple(found)
 
 
 def test_spellings_of_real_molecules_have_the_same_graph(data_dir: Path) -> None:

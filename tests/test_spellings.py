@@ -1,0 +1,42 @@
+"""The same molecule, the same prediction, however its SMILES is written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from spelled_molecules import HARD, real_molecules, spellings
+
+from gatlib.model_folder import bundled_models, model_folder
+from gatlib.predictor import Predictor
+
+TRAINED = ["classification_folder", "side_folder", "regression_folder", "laplacian_folder"]
+
+
+def assert_spellings_agree(predictor: Predictor, smiles: list[str], count: int) -> None:
+    """To 1e-5 of a target's standard deviation; that of a class is at most 0.5, of its rarest task here about 0.16."""
+    groups = [[text, *spellings(text, count)] for text in smiles]
+    values = predictor.predict([text for group in groups for text in group])[predictor.columns].to_numpy(dtype=float)
+    assert np.isfinite(values).all()
+    of_groups = np.split(values, np.cumsum([len(group) for group in groups])[:-1])
+    spread = np.array([np.ptp(found, axis=0) for found in of_groups])
+    std = 0.16 if predictor.description.task_type == "classification" else np.array(predictor.description.target_std)
+    worst = (spread / std).max(axis=1)
+    assert worst.max() < 1e-5, f"{smiles[worst.argmax()]}: {worst.max():.1e}"
+
+
+@pytest.mark.parametrize("model", TRAINED)
+def test_a_trained_model_does_not_see_the_spelling(model: str, request: pytest.FixtureRequest) -> None:
+    assert_spellings_agree(Predictor.load(request.getfixturevalue(model)), HARD, 10)
+
+
+@pytest.mark.parametrize("model", bundled_models())
+def test_a_bundled_model_does_not_see_the_spelling(model: str, data_dir: Path) -> None:
+    assert_spellings_agree(Predictor.load(model_folder(model)), list(real_molecules(data_dir)), 10)
+
+
+@pytest.mark.parametrize("model", bundled_models())
+def test_a_bundled_model_does_not_see_isotopes(model: str) -> None:
+    pairs = ["CCO", "[2H]C([2H])([2H])C([2H])([2H])O[2H]", "c1ccccc1", "[2H]c1c([2H])c([2H])c([2H])c([2H])c1[2H]"]
+    predictor = Predictor.load(model_folder(model))
+    values = predictor.predict(pairs)[predictor.columns].to_numpy(dtype=float)
+    np.testing.assert_allclose(values[1::2], values[::2], rtol=0, atol=1e-6)
