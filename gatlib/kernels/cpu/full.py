@@ -261,17 +261,12 @@ def _backward_kernel(lanes: int) -> Callable[..., None]:
                         summed = summed + weight
                         products = products + weight * load(grads, j, like)
                     share = one / total(summed)
-                    # The mean is taken twice, as in `backward_target.py`.
-                    mean, products = splat(share * total(products), like), like
+                    lane_share, in_common = splat(share, like), splat(share * total(products), like)
                     for j in range(r * padded, (r + 1) * padded, NODE_LANES):
-                        grad_row = load(grads, j, like) - mean
-                        store(grads, j, grad_row)
-                        products = products + load(weights, j, like) * grad_row
-                    mean, shares = splat(share * total(products), like), splat(share, like)
-                    for j in range(r * padded, (r + 1) * padded, NODE_LANES):
-                        weight = shares * load(weights, j, like)
-                        store(weights, j, weight)
-                        store(grads, j, weight * (load(grads, j, like) - mean))
+                        grad_row = load(grads, j, like) - in_common
+                        store(grads, j, lane_share * load(weights, j, like) * grad_row)
+                    for c in range(r * wide, (r + 1) * wide):  # in place of the weights that it is multiplied with
+                        outer[c] *= share
                 for c in range(rows * padded, ROWS * padded):  # rows of no query
                     weights[c] = zero
                     grads[c] = zero
