@@ -350,8 +350,8 @@ def _load_record(
     """The softmax's weights and their gradients, 0 past the last edge; and which edges there are."""
     slot = first + tl.arange(0, spec.block_edges)
     valid = slot < stop
-    score = load_heads(records, 2 * slot, valid, head, spec)
-    weight = tl.where(valid[:, None], tl.exp(score - finite(maximum)) / total, 0.0)
+    score = tl.where(valid[:, None], load_heads(records, 2 * slot, valid, head, spec), float("-inf"))
+    weight = tl.exp(score - finite(maximum)) / total
     return weight, load_heads(records, 2 * slot + 1, valid, head, spec), valid
 
 

@@ -102,7 +102,8 @@ def _forward(
                 slot = first + tl.arange(0, spec.block_edges)
                 valid = slot < stop
                 edge = tl.load(adjacency.edge + slot, mask=valid, other=0).to(tl.int64)
-                weight = tl.exp(load_heads(scores, slot, valid, head, spec) - finite(maximum)) / total
+                score = tl.where(valid[:, None], load_heads(scores, slot, valid, head, spec), float("-inf"))
+                weight = tl.exp(score - finite(maximum)) / total
                 weight *= dropout_factor(tensors.seed, edge, head, spec)
                 store_heads(weights, weight, edge, valid, head, spec)
 
