@@ -27,8 +27,8 @@ def full_attention(table: Tensor, ptr: Tensor, heads: int) -> Tensor:
 class _FullAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, ptr: Tensor, heads: int) -> Tensor:
-        out, lse = _kernels().forward(table, ptr, heads)
-        ctx.save_for_backward(table, ptr, lse)
+        out: Tensor = _kernels().forward(table, ptr, heads)
+        ctx.save_for_backward(table, ptr)
         ctx.heads = heads
         return out
 
@@ -36,8 +36,8 @@ class _FullAttention(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, None, None]:
         if torch.is_grad_enabled():
             refuse()
-        table, ptr, lse = ctx.saved_tensors
-        return _kernels().backward(table, ptr, ctx.heads, lse, grad_out.contiguous()), None, None
+        table, ptr = ctx.saved_tensors
+        return _kernels().backward(table, ptr, ctx.heads, grad_out.contiguous()), None, None
 
 
 def _kernels() -> Any:

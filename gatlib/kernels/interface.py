@@ -3,9 +3,12 @@
 A fused kernel is a pair of functions,
 
     forward(attention, adjacency, return_weights) -> Forward
-    backward(attention, adjacency, edge_out, lse, grad_out, grad_weights, needs_edge_attr) -> Gradients
+    backward(attention, adjacency, edge_out, grad_out, grad_weights, needs_edge_attr) -> Gradients
 
 that may take every argument as valid: the functional front door has checked them.
+
+`backward` makes the scores again and, for the softmax, takes their highest and their sum again too: what the forward
+pass found is of scores that may be rounded otherwise, and beside large scores no log of a sum is exact enough.
 """
 
 from typing import Literal, NamedTuple
@@ -57,7 +60,6 @@ class Attention(NamedTuple):
 class Forward(NamedTuple):
     out: Tensor  # [N_target, H, C]: the weighted sum of the values
     edge_out: Tensor | None  # [N_target, H, D], where `backward` wants it: dot's weighted sum of edge_attr
-    lse: Tensor  # [N_target, H]: log of the sum of exp(score), 0 where that sum is 0; zeros unless softmax
     weights: Tensor | None  # [E, H], after dropout; exactly zero for a caller's edge that was left out
 
 

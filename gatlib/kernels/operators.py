@@ -81,7 +81,7 @@ def edge_attention(
     attend: Callable[..., Any] = _forward_operator
     if runs_now:
         attend = _EdgeAttention.apply if _needs_gradient(inputs) else _forward
-    out, _, _, weights, *_ = attend(*inputs)
+    out, _, weights, *_ = attend(*inputs)
     out = out if dtype == out_dtype else out.to(out_dtype)
     return out, weights.to(weight_dtype) if return_attention_weights else None
 
@@ -108,10 +108,9 @@ _SCHEMA = (
     "Tensor? bias, Tensor seed, str score, str normaliser, float negative_slope, float dropout, "
     "bool add_self_loops"
 )
-_FORWARD_SCHEMA = f"({_SCHEMA}, bool return_weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+_FORWARD_SCHEMA = f"({_SCHEMA}, bool return_weights) -> (Tensor, Tensor, Tensor, Tensor)"
 _BACKWARD_SCHEMA = (
-    f"({_SCHEMA}, Tensor digest, Tensor edge_out, Tensor lse, Tensor grad_out, Tensor? grad_weights, "
-    "bool needs_edge_attr)"
+    f"({_SCHEMA}, Tensor digest, Tensor edge_out, Tensor grad_out, Tensor? grad_weights, bool needs_edge_attr)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
@@ -154,9 +153,9 @@ def _backward(*arguments: Any) -> _Gradients:
 
 
 def _backward_on(kernels: ModuleType, graph: Any, *arguments: Any) -> _Gradients:
-    *given, edge_out, lse, grad_out, grad_weights, needs_edge_attr = arguments
+    *given, edge_out, grad_out, grad_weights, needs_edge_attr = arguments
     attention = _attention(_Inputs(*given))
-    gradients: Gradients = kernels.backward(attention, graph, edge_out, lse, grad_out, grad_weights, needs_edge_attr)
+    gradients: Gradients = kernels.backward(attention, graph, edge_out, grad_out, grad_weights, needs_edge_attr)
     return _Gradients(
         gradients.query,
         gradients.key,
@@ -209,7 +208,6 @@ def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
     return (
         query.new_empty(num_targets, heads, channels),
         query.new_empty(edge_out_shape),
-        query.new_empty(num_targets, heads, dtype=torch.promote_types(query.dtype, torch.float32)),
         query.new_empty((inputs.edge_index.size(1) + num_loops, heads) if return_weights else (0,)),
         torch.empty(2, dtype=torch.int64, device="cpu"),
     )
@@ -223,26 +221,26 @@ def _fake_backward(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    out, edge_out, lse, _, *digests = output
+    out, edge_out, _, *digests = output
     digest = digests[0] if digests else None  # the operator's; without it, the sorted edges themselves are kept
     tensors, ctx.settings = inputs[:9], inputs[9:14]
-    ctx.mark_non_differentiable(*(tensor for tensor in (edge_out, lse, digest) if tensor is not None))
+    ctx.mark_non_differentiable(*(tensor for tensor in (edge_out, digest) if tensor is not None))
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, digest, edge_out, lse)
+    ctx.save_for_backward(*tensors, digest, edge_out)
     ctx.out_shape = out.shape
 
 
 def _differentiate(
-    ctx: Any, grad_out: Tensor | None, grad_edge_out: None, grad_lse: None, grad_weights: Tensor | None, *_: None
+    ctx: Any, grad_out: Tensor | None, grad_edge_out: None, grad_weights: Tensor | None, *_: None
 ) -> tuple[Tensor | None, ...]:
-    *tensors, digest, edge_out, lse = ctx.saved_tensors
+    *tensors, digest, edge_out = ctx.saved_tensors
     grad_out = tensors[0].new_zeros(ctx.out_shape) if grad_out is None else grad_out.contiguous()
     grad_weights = None if grad_weights is None else grad_weights.contiguous()
     needs = ctx.needs_input_grad
     # Where a graph of the backward pass is asked for, the operator is there to refuse it.
-    rest = (edge_out, lse, grad_out, grad_weights, needs[5])
+    rest = (edge_out, grad_out, grad_weights, needs[5])
     found = getattr(ctx, "found", None)
-    runs_now = _runs_now(lse) and not torch.is_grad_enabled()
+    runs_now = _runs_now(tensors[0]) and not torch.is_grad_enabled()
     if runs_now and found is not None:
         kernels, graph, _ = found
         gradients = _backward_on(kernels, graph, *tensors, *ctx.settings, *rest)

@@ -11,6 +11,7 @@ from gatlib.kernels.full_attention import full_attention
 from gatlib.kernels.interface import Normaliser, Score
 from gatlib.nn.batches import by_size, pointers
 from gatlib.nn.checks import check_heads, check_nodes
+from gatlib.nn.exact_gradients import exact_gradients
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.pairs import all_pairs, pairs_within
 from gatlib.nn.projection import project_columns, runs_now_on_cpu
@@ -174,7 +175,9 @@ class FullAttention(_PairAttention):
         drops = self.training and self.dropout > 0
         is_fused = not drops and runs_now_on_cpu(x) and x.dtype in (torch.float32, torch.float64)
         # A graph and head is one piece of work: with fewer of them than threads, PyTorch's attention uses all threads.
-        if not is_fused or (ptr.numel() - 1) * self.heads < torch.get_num_threads():
+        # For gradients it would hold all weights, however large a graph is.
+        few = (ptr.numel() - 1) * self.heads < torch.get_num_threads() and not torch.is_grad_enabled()
+        if not is_fused or few:
             return self._by_size(x, ptr)
         return full_attention(F.linear(x, self.in_proj_weight, self.in_proj_bias), ptr, self.heads)
 
@@ -189,7 +192,8 @@ class FullAttention(_PairAttention):
         parts = []
         for block, (graphs, nodes) in zip(blocks, shapes, strict=True):
             query, key, value = block.view(graphs, nodes, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-            out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # [G, H, n, C / H]
+            with exact_gradients(x):
+                out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # [G, H, n, C / H]
             parts.append(out.transpose(1, 2).reshape(-1, self.channels))
         return torch.cat(parts).index_select(0, inverse.to(x.device))
 

@@ -10,6 +10,7 @@ from torch_geometric.utils import to_dense_batch
 
 from gatlib.nn.checks import check_nodes, describe
 from gatlib.nn.encodings.position import sinusoidal_encoding
+from gatlib.nn.exact_gradients import exact_gradients
 
 # What a decoder layer keeps from one token to the next is held per graph (G), for all of its beams (W) at once.
 
@@ -124,7 +125,8 @@ class SequenceReadout(nn.Module):
         h = self._embed(previous, torch.arange(length, device=x.device))
         causal = nn.Transformer.generate_square_subsequent_mask(length, x.device, h.dtype)
         for layer in self._layers():
-            h = layer(h, memory, tgt_mask=causal, memory_key_padding_mask=~is_node, tgt_is_causal=True)
+            with exact_gradients(h):
+                h = layer(h, memory, tgt_mask=causal, memory_key_padding_mask=~is_node, tgt_is_causal=True)
         return self.norm(h)
 
     def loss(self, x: Tensor, batch: Tensor, tokens: Tensor) -> Tensor:

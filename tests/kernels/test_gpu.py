@@ -90,7 +90,7 @@ def problem(
     return attention, gpu.sort_edges(edge_index.to(DEVICE), num_sources, num_targets, add_self_loops)
 
 
-def dense(attention: Attention, graph: Any) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+def dense(attention: Attention, graph: Any) -> tuple[Tensor, Tensor | None, Tensor]:
     """`Forward`, with every edge, head and channel in memory."""
     a, (adjacency, num_edges) = attention, graph
     source, edge = adjacency.col.long(), adjacency.edge.long()
@@ -111,13 +111,11 @@ def dense(attention: Attention, graph: Any) -> tuple[Tensor, Tensor | None, Tens
     if a.bias is not None:
         score = score + a.bias[edge]
 
-    lse = score.new_zeros(a.query.shape[:2])
     alpha = torch.zeros_like(score)
     for i in target.unique():
         own = target == i
         if a.normaliser == "softmax":
             alpha[own] = score[own].softmax(0)
-            lse[i] = score[own].logsumexp(0)
         else:
             alpha[own] = score[own].sigmoid() if a.normaliser == "sigmoid" else score[own].relu() / own.sum()
     alpha = alpha * keep_mask(a.seed, num_edges, score.size(1), a.dropout)[edge] / (1 - a.dropout)
@@ -128,7 +126,7 @@ def dense(attention: Attention, graph: Any) -> tuple[Tensor, Tensor | None, Tens
         messages = alpha.unsqueeze(-1) * a.edge_attr[edge].unsqueeze(1)
         edge_out = torch.zeros_like(a.edge_query).index_add(0, target, messages)
     weights = score.new_zeros(num_edges, score.size(1)).index_copy(0, edge, alpha)
-    return out, edge_out, lse, weights
+    return out, edge_out, weights
 
 
 def assert_close(found: Tensor | None, expected: Tensor | None, name: str, dtype: torch.dtype) -> None:
@@ -157,15 +155,11 @@ def check(attention: Attention, graph: Any, with_weights: bool = True, needs_edg
     for name, tensor, other in zip(found._fields, found, expected, strict=True):
         if name == "weights" and not with_weights:
             assert tensor is None
-        elif name == "lse":
-            wide = torch.promote_types(dtype, torch.float32)
-            assert tensor.dtype == wide
-            assert_close(tensor, other, name, wide)
         else:
             assert tensor is None or tensor.dtype == dtype
             assert_close(tensor, other, name, dtype)
 
-    outputs = [expected[0], expected[1], expected[3] if with_weights else None]
+    outputs = [expected[0], expected[1], expected[2] if with_weights else None]
     generator = torch.Generator().manual_seed(1)
     upstream = [
         None if output is None else torch.randn(output.shape, generator=generator).to(DEVICE, dtype)
@@ -173,7 +167,7 @@ def check(attention: Attention, graph: Any, with_weights: bool = True, needs_edg
     ]
     loss = sum((out * grad.double()).sum() for out, grad in zip(outputs, upstream, strict=True) if out is not None)
     gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True), strict=True))
-    found_gradients = backward_pass.backward(attention, graph, found.lse, *upstream, needs_edge_attr)
+    found_gradients = backward_pass.backward(attention, graph, *upstream, needs_edge_attr)
     if not needs_edge_attr:
         gradients["edge_attr"] = None
     for name, gradient in found_gradients._asdict().items():
@@ -242,7 +236,7 @@ def test_infinite_and_huge_scores(normaliser: str) -> None:
     bias[8], bias[9] = 1e4, -1e4
     found = forward_pass.forward(attention, graph, True)
     assert found.weights is not None
-    for nothing in (found.out[3], found.lse[3], found.weights[target == 3], found.weights[:8]):
+    for nothing in (found.out[3], found.weights[target == 3], found.weights[:8]):
         assert torch.all(nothing == 0)
     others = target != 3
     kept = problem("dot", features=0, dropout=0.0, normaliser=normaliser, edge_index=EDGE_INDEX[:, others])
@@ -250,9 +244,7 @@ def test_infinite_and_huge_scores(normaliser: str) -> None:
     expected = dense(attention._replace(bias=bias[others]), kept[1])
     for name, tensor, other in zip(found._fields, found, expected, strict=True):
         assert_close(tensor[others] if name == "weights" else tensor, other, name, torch.float32)
-    gradients = backward_pass.backward(
-        attention, graph, found.lse, found.out, None, found.weights, needs_edge_attr=True
-    )
+    gradients = backward_pass.backward(attention, graph, found.out, None, found.weights, needs_edge_attr=True)
     assert all(gradient.isfinite().all() for gradient in gradients if gradient is not None)
     assert torch.all(gradients.query[3] == 0)
 
@@ -280,9 +272,9 @@ def test_the_same_bits_every_run(score: str) -> None:
     attention, graph = problem(score, edge_index=EDGE_INDEX % 2, sizes=(2, 2))
 
     def run() -> list[Tensor]:
-        out, edge_out, lse, weights = forward_pass.forward(attention, graph, True)
-        gradients = backward_pass.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
-        return [tensor for tensor in (out, edge_out, lse, weights, *gradients) if tensor is not None]
+        out, edge_out, weights = forward_pass.forward(attention, graph, True)
+        gradients = backward_pass.backward(attention, graph, out, edge_out, weights, needs_edge_attr=True)
+        return [tensor for tensor in (out, edge_out, weights, *gradients) if tensor is not None]
 
     assert all(torch.equal(one, other) for one, other in zip(run(), run(), strict=True))
 
@@ -302,8 +294,8 @@ def test_holds_no_number_per_edge_and_channel() -> None:
     for score in SCORES:
         attention, graph = problem(score, edge_index=edge_index, sizes=(3, 3), heads=heads, channels=channels)
         with Watch():
-            out, edge_out, lse, weights = forward_pass.forward(attention, graph, True)
-            backward_pass.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
+            out, edge_out, weights = forward_pass.forward(attention, graph, True)
+            backward_pass.backward(attention, graph, out, edge_out, weights, needs_edge_attr=True)
     assert max(sizes) < num_edges * heads * channels / 2
 
 
@@ -391,8 +383,8 @@ def compile_for_absent_gpu() -> None:
         ("additive-dynamic", "relu", torch.float64),
     ):
         attention, graph = problem(score, dtype, normaliser=normaliser)
-        out, edge_out, lse, weights = forward_pass.forward(attention, graph, True)
-        backward_pass.backward(attention, graph, lse, out, edge_out, weights, needs_edge_attr=True)
+        out, edge_out, weights = forward_pass.forward(attention, graph, True)
+        backward_pass.backward(attention, graph, out, edge_out, weights, needs_edge_attr=True)
 
 
 if __name__ == "__main__":

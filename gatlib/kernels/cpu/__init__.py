@@ -1,7 +1,7 @@
 """Fused edge attention on the CPU: `sort_edges`, `forward` and `backward`, for `gatlib.kernels.operators`.
 
-Nothing here holds a number per edge and channel: `forward` saves the log-sum-exp of each node and head, and `backward`
-holds two numbers per edge and head between its two walks. See `forward.py`, `backward_target.py`, `backward_source.py`
+Nothing here holds a number per edge and channel: `forward` saves nothing, and `backward` holds two numbers per edge and
+head between its two walks. See `forward.py`, `backward_target.py`, `backward_source.py`
 for the kernels, `lanes.py` for the vectors they are written in, and `spans.py` for the threads.
 """
 
@@ -33,9 +33,8 @@ def forward(attention: Attention, graph: SortedGraph, return_weights: bool) -> F
     arrays, edges = addresses(attention, edge_weight_t), graph.addresses
 
     out = empty(num_targets, heads, channels, dtype=value.dtype)
-    lse = empty(num_targets, heads, dtype=value.dtype)
     weights = value.new_zeros(graph.num_edges, heads) if return_weights else None
-    outputs = forward_module.Outputs(address(out), address(lse), address(weights))
+    outputs = forward_module.Outputs(address(out), address(weights))
     kernel = forward_module.forward_kernel(SCORES[attention.score], *_lanes(attention))
     scratch_size = forward_module.scratch_size(heads, key_channels, channels, numbers.edge_channels)
 
@@ -44,14 +43,13 @@ def forward(attention: Attention, graph: SortedGraph, return_weights: bool) -> F
         kernel(first, last, arrays, edges, numbers, outputs, scratch.data_ptr())
 
     for_each_span(fill, graph.target_spans)
-    return Forward(out, None, lse, weights)
+    return Forward(out, None, weights)
 
 
 def backward(
     attention: Attention,
     graph: SortedGraph,
     edge_out: Tensor | None,
-    lse: Tensor,
     grad_out: Tensor,
     grad_weights: Tensor | None,
     needs_edge_attr: bool,
@@ -92,7 +90,6 @@ def backward(
     def fill_targets(number: int, first: int, last: int) -> None:
         scratch = value.new_empty(target_scratch)
         outputs = backward_target.Outputs(
-            lse=address(lse),
             grad_out=address(grad_out),
             grad_weights=address(grad_weights),
             records=address(records),

@@ -1,7 +1,7 @@
 """The first half of the backward pass: one walk over the edges by target.
 
-It makes the weights again from the log-sum-exp, and from them everything that belongs to a target node or to an edge.
-For the second half, the walk by source, it leaves a record per edge: weights and gradients of the scores, [2, H], and
+It makes scores and weights again, and from them everything that belongs to a target node or to an edge. For the second
+half, the walk by source, it leaves a record per edge: weights and gradients of the scores, [2, H], and
 for the dynamic score on which side of zero the LeakyReLU was, a bit per channel.
 """
 
@@ -15,6 +15,7 @@ from gatlib.kernels.cpu.arguments import ADDITIVE, DOT, DYNAMIC, SOFTMAX, array_
 from gatlib.kernels.cpu.compiled import compiled
 from gatlib.kernels.cpu.lanes import (
     beyond,
+    exponential,
     load,
     pointer,
     prefetch,
@@ -26,7 +27,7 @@ from gatlib.kernels.cpu.lanes import (
     where_positive,
     zeros,
 )
-from gatlib.kernels.cpu.normalisers import normalised, pointwise_slope
+from gatlib.kernels.cpu.normalisers import highest_of, pointwise, pointwise_slope
 from gatlib.kernels.cpu.scores import (
     add_bias,
     add_by_channel,
@@ -46,7 +47,6 @@ AHEAD = 4  # edges between asking for a row and using it
 class Outputs(NamedTuple):
     """Addresses of what comes in from above and goes out, 0 for what there is not."""
 
-    lse: int
     grad_out: int
     grad_weights: int
     records: int  # [slots, 2, H]
@@ -74,14 +74,15 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: 
         width, key_width = heads * channels, heads * key_channels
         sign_bytes = key_width // lanes
         arrays, graph = array_pointers(arrays, numbers), graph_pointers(graph, numbers)
-        lse, grad_out = pointer(outputs.lse, zero), pointer(outputs.grad_out, zero)
-        grad_weights = pointer(outputs.grad_weights, zero)
+        grad_out, grad_weights = pointer(outputs.grad_out, zero), pointer(outputs.grad_weights, zero)
         records, signs = pointer(outputs.records, zero), pointer(outputs.signs, np.uint8(0))
         query, edge_attr = pointer(outputs.query, zero), pointer(outputs.edge_attr, zero)
         bias = pointer(outputs.bias, zero)
         att, edge_weight = pointer(outputs.att, zero), pointer(outputs.edge_weight, zero)
-        deltas = pointer(scratch, zero)
-        projected = beyond(deltas, heads)
+        # Of the softmax: what is left of the mean of the gradients, and one over the sum of the exponentials.
+        rests = pointer(scratch, zero)
+        shares = beyond(rests, heads)
+        projected = beyond(shares, heads)
         gathered = beyond(projected, key_width)
         # Of a dot score with edge features, [H, D] each: what query and gradient are to a feature, and what the
         # gradients of scores and the weights, times the features, sum up to.
@@ -97,8 +98,6 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: 
             degree = end - begin
             share = numbers.one / max(degree, 1)
             grads = beyond(scores, degree * heads)
-            for h in range(heads):
-                deltas[h] = zero
             for c in range(key_width):
                 gathered[c] = zero
             if score == DOT and edge_channels > 0:
@@ -146,32 +145,47 @@ def backward_target_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: 
                         grad += grad_weights[edge * heads + h]
                     grads[t * heads + h] = grad
 
-            # 2. Weights, and how much of the gradient all edges of the node have in common.
-            for t in range(degree):
-                edge = np.int64(graph.edge[begin + t])
-                record = (begin + t) * 2 * heads
-                for h in range(0, heads, head_lanes):
-                    row, lse_row = load(scores, t * heads + h, like_heads), load(lse, i * heads + h, like_heads)
-                    store(records, record + h, normalised(numbers, row, lse_row, share))
-                if numbers.drop_below > 0:
+            # 2. Exponentials, and what gradients are beside their weighted mean.
+            if numbers.drop_below > 0:
+                for t in range(degree):
+                    edge = np.int64(graph.edge[begin + t])
                     for h in range(heads):
                         grads[t * heads + h] *= keep_scale(numbers, edge, h)
+            for h in range(0, heads, head_lanes):
                 if numbers.normaliser == SOFTMAX:
-                    for h in range(0, heads, head_lanes):
-                        product = load(records, record + h, like_heads) * load(grads, t * heads + h, like_heads)
-                        store(deltas, h, load(deltas, h, like_heads) + product)
+                    peak = highest_of(scores, h, heads, degree, splat(numbers.lowest, like_heads))
+                    summed, delta = like_heads, like_heads
+                    for t in range(degree):
+                        weight = exponential(load(scores, t * heads + h, like_heads) - peak)
+                        store(scores, t * heads + h, weight)
+                        summed = summed + weight
+                        delta = delta + weight * load(grads, t * heads + h, like_heads)
+                    # The sum is zero where there is no edge, or none that a bias of -inf leaves.
+                    one = splat(numbers.one, like_heads)
+                    share_row = one / where_positive(summed, summed, one)
+                    store(shares, h, share_row)
+                    # Where a weight is 1 or gradients are alike, all that is left of them is how their mean was
+                    # rounded, and that times huge keys is no longer small. So the mean is taken once more, of the rest.
+                    delta, rest = delta * share_row, like_heads
+                    for t in range(degree):
+                        grad = load(grads, t * heads + h, like_heads) - delta
+                        store(grads, t * heads + h, grad)
+                        rest = rest + load(scores, t * heads + h, like_heads) * grad
+                    store(rests, h, rest * share_row)
 
             # 3. Gradients of the scores, and of what they were made of.
             for t in range(degree):
                 j, edge = np.int64(graph.col[begin + t]), np.int64(graph.edge[begin + t])
                 record = (begin + t) * 2 * heads
                 for h in range(0, heads, head_lanes):
-                    weight, grad = load(records, record + h, like_heads), load(grads, t * heads + h, like_heads)
+                    row, grad = load(scores, t * heads + h, like_heads), load(grads, t * heads + h, like_heads)
                     if numbers.normaliser == SOFTMAX:
-                        grad = weight * (grad - load(deltas, h, like_heads))
+                        weight = row * load(shares, h, like_heads)
+                        grad = weight * (grad - load(rests, h, like_heads))
                     else:
-                        row = load(scores, t * heads + h, like_heads)
+                        weight = pointwise(numbers, row, share)
                         grad = grad * pointwise_slope(numbers, weight, row, share)
+                    store(records, record + h, weight)
                     if outputs.bias != 0:
                         store(bias, edge * heads + h, grad)
                     if score == ADDITIVE:

@@ -13,8 +13,8 @@ import numpy as np
 
 from gatlib.kernels.cpu.arguments import ADDITIVE, DOT, DYNAMIC, SOFTMAX, array_pointers, graph_pointers
 from gatlib.kernels.cpu.compiled import compiled
-from gatlib.kernels.cpu.lanes import beyond, exponential, larger, load, pointer, prefetch, splat, store, zeros
-from gatlib.kernels.cpu.normalisers import normalised, pointwise
+from gatlib.kernels.cpu.lanes import beyond, exponential, load, pointer, prefetch, splat, store, zeros
+from gatlib.kernels.cpu.normalisers import highest_of, pointwise
 from gatlib.kernels.cpu.scores import (
     add_bias,
     add_by_channel,
@@ -35,7 +35,6 @@ class Outputs(NamedTuple):
     """Addresses of the tensors of a `Forward`, 0 for those not asked for."""
 
     out: int
-    lse: int
     weights: int
 
 
@@ -57,7 +56,7 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
         edge_sum_channels = edge_channels if score == DOT else 0
         arrays, graph = array_pointers(arrays, numbers), graph_pointers(graph, numbers)
         out = pointer(outputs.out, zero)
-        lse, weights = pointer(outputs.lse, zero), pointer(outputs.weights, zero)
+        weights = pointer(outputs.weights, zero)
         scores = pointer(scratch, zero)
         highest = beyond(scores, BLOCK * heads)
         sums, shrinks = beyond(highest, heads), beyond(highest, 2 * heads)
@@ -110,9 +109,7 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
                 for h in range(0, heads, head_lanes):
                     if numbers.normaliser == SOFTMAX:
                         before = load(highest, h, like_heads)
-                        peak = before
-                        for t in range(count):
-                            peak = larger(peak, load(scores, t * heads + h, like_heads))
+                        peak = highest_of(scores, h, heads, count, before)
                         shrink = exponential(before - peak)
                         summed = shrink * load(sums, h, like_heads)
                         for t in range(count):
@@ -154,12 +151,11 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
 
             # 4. Divide by the sum, which is zero where there is no edge, or none that a bias of -inf leaves.
             for h in range(heads):
-                factor = numbers.one
-                lse[i * heads + h] = zero
                 if numbers.normaliser == SOFTMAX:
-                    factor = zero if sums[h] == zero else numbers.one / sums[h]
-                    lse[i * heads + h] = zero if sums[h] == zero else highest[h] + np.log(sums[h])
-                lane_factor = splat(factor, like)
+                    sums[h] = zero if sums[h] == zero else numbers.one / sums[h]
+                else:
+                    sums[h] = numbers.one
+                lane_factor = splat(sums[h], like)
                 for c in range(h * channels, (h + 1) * channels, lanes):
                     store(out, i * width + c, lane_factor * load(gathered, c, like))
             if outputs.weights != 0:
@@ -167,7 +163,10 @@ def forward_kernel(score: int, lanes: int, head_lanes: int, edge_lanes: int) -> 
                     edge = np.int64(graph.edge[slot])
                     for h in range(0, heads, head_lanes):
                         row = load(weights, edge * heads + h, like_heads)
-                        row = normalised(numbers, row, load(lse, i * heads + h, like_heads), share)
+                        if numbers.normaliser == SOFTMAX:
+                            row = exponential(row - load(highest, h, like_heads)) * load(sums, h, like_heads)
+                        else:
+                            row = pointwise(numbers, row, share)
                         store(weights, edge * heads + h, row)
                     if numbers.drop_below > 0:
                         for h in range(heads):

@@ -18,7 +18,6 @@ from gatlib.kernels.cpu.lanes import (
     beyond,
     exponential,
     highest,
-    larger,
     load,
     pointer,
     splat,
@@ -27,6 +26,7 @@ from gatlib.kernels.cpu.lanes import (
     width,
     zeros,
 )
+from gatlib.kernels.cpu.normalisers import highest_of
 from gatlib.kernels.cpu.spans import for_each_span, spans
 from gatlib.kernels.memory import empty
 
@@ -46,23 +46,22 @@ class Sizes(NamedTuple):
     lowest: np.floating
 
 
-def forward(table: Tensor, ptr: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """Output [N, C] and log-sum-exp [N, H] of a table [N, 3 C] of queries, keys and values."""
-    num_nodes, channels = table.size(0), table.size(1) // 3
-    out, lse = empty(num_nodes, channels, dtype=table.dtype), empty(num_nodes, heads, dtype=table.dtype)
+def forward(table: Tensor, ptr: Tensor, heads: int) -> Tensor:
+    """Output [N, C] of a table [N, 3 C] of queries, keys and values."""
+    out = empty(table.size(0), table.size(1) // 3, dtype=table.dtype)
     sizes, units, most = _problem(table, ptr, heads)
     lanes = _channel_lanes(sizes.channels)
     kernel, scratch_size = _forward_kernel(lanes), _forward_scratch(most, sizes.channels, lanes)
 
     def fill(number: int, first: int, last: int) -> None:
         scratch = table.new_empty(scratch_size)
-        kernel(first, last, sizes, table.data_ptr(), out.data_ptr(), lse.data_ptr(), scratch.data_ptr())
+        kernel(first, last, sizes, table.data_ptr(), out.data_ptr(), scratch.data_ptr())
 
     for_each_span(fill, units)
-    return out, lse
+    return out
 
 
-def backward(table: Tensor, ptr: Tensor, heads: int, lse: Tensor, grad_out: Tensor) -> Tensor:
+def backward(table: Tensor, ptr: Tensor, heads: int, grad_out: Tensor) -> Tensor:
     """The gradient of the table."""
     grad = empty(*table.shape, dtype=table.dtype)
     sizes, units, most = _problem(table, ptr, heads)
@@ -71,7 +70,7 @@ def backward(table: Tensor, ptr: Tensor, heads: int, lse: Tensor, grad_out: Tens
 
     def fill(number: int, first: int, last: int) -> None:
         scratch = table.new_empty(scratch_size)
-        addresses = (table.data_ptr(), lse.data_ptr(), grad_out.data_ptr(), grad.data_ptr(), scratch.data_ptr())
+        addresses = (table.data_ptr(), grad_out.data_ptr(), grad.data_ptr(), scratch.data_ptr())
         kernel(first, last, sizes, *addresses)
 
     for_each_span(fill, units)
@@ -167,17 +166,23 @@ def _close_gap(rows, padded, count, value):
             rows[r * padded + j] = value
 
 
+@inlined
+def _peak(like, scores, at, padded, lowest):
+    """The highest score of a row, in every lane."""
+    return splat(highest(highest_of(scores, at, width(like), padded // width(like), splat(lowest, like))), like)
+
+
 @cache
 def _forward_kernel(lanes: int) -> Callable[..., None]:
     @compiled
-    def full_forward(first, last, sizes, table, out, lse, scratch):
+    def full_forward(first, last, sizes, table, out, scratch):
         """Fills what belongs to the units `first` to `last`."""
         zero, one, heads, channels = sizes.zero, sizes.one, sizes.heads, sizes.channels
         like, like_channels = zeros(zero, NODE_LANES), zeros(zero, lanes)
         row_out = heads * channels
         row, wide = 3 * row_out, -(-channels // lanes) * lanes
         ptr, table = pointer(sizes.ptr, np.int64(0)), pointer(table, zero)
-        out, lse, keys = pointer(out, zero), pointer(lse, zero), pointer(scratch, zero)
+        out, keys = pointer(out, zero), pointer(scratch, zero)
         for unit in range(first, last):
             h, begin = unit % heads, ptr[unit // heads]
             count = ptr[unit // heads + 1] - begin
@@ -196,17 +201,12 @@ def _forward_kernel(lanes: int) -> Callable[..., None]:
                 _products(like, queries, wide, channels, keys, padded, weights)
                 _close_gap(weights, padded, count, sizes.lowest)
                 for r in range(rows):
-                    peaks = splat(sizes.lowest, like)
+                    peak, summed = _peak(like, weights, r * padded, padded, sizes.lowest), like
                     for j in range(r * padded, (r + 1) * padded, NODE_LANES):
-                        peaks = larger(peaks, load(weights, j, like))
-                    peak, summed = highest(peaks), like
-                    for j in range(r * padded, (r + 1) * padded, NODE_LANES):
-                        weight = exponential(load(weights, j, like) - splat(peak, like))
+                        weight = exponential(load(weights, j, like) - peak)
                         store(weights, j, weight)
                         summed = summed + weight
-                    sums_r = total(summed)
-                    shares[r] = one / sums_r
-                    lse[(begin + i + r) * heads + h] = peak + np.log(sums_r)
+                    shares[r] = one / total(summed)
                 _products(like_channels, weights, padded, count, values, wide, sums)
                 for r in range(rows):
                     target = (begin + i + r) * row_out + h * channels
@@ -219,15 +219,14 @@ def _forward_kernel(lanes: int) -> Callable[..., None]:
 @cache
 def _backward_kernel(lanes: int) -> Callable[..., None]:
     @compiled
-    def full_backward(first, last, sizes, table, lse, grad_out, grad, scratch):
+    def full_backward(first, last, sizes, table, grad_out, grad, scratch):
         """Fills what belongs to the units `first` to `last`."""
         zero, one, scale, heads, channels = sizes.zero, sizes.one, sizes.scale, sizes.heads, sizes.channels
         like, like_channels = zeros(zero, NODE_LANES), zeros(zero, lanes)
         row_out = heads * channels
         row, wide = 3 * row_out, -(-channels // lanes) * lanes
         ptr, table = pointer(sizes.ptr, np.int64(0)), pointer(table, zero)
-        lse, grad_out = pointer(lse, zero), pointer(grad_out, zero)
-        grad, keys_t = pointer(grad, zero), pointer(scratch, zero)
+        grad_out, grad, keys_t = pointer(grad_out, zero), pointer(grad, zero), pointer(scratch, zero)
         for unit in range(first, last):
             h, begin = unit % heads, ptr[unit // heads]
             count = ptr[unit // heads + 1] - begin
@@ -253,18 +252,21 @@ def _backward_kernel(lanes: int) -> Callable[..., None]:
                 _copy(grad_out, at_out + i * row_out, row_out, rows, channels, one, wide, zero, outer)
                 _products(like, queries, wide, channels, keys_t, padded, weights)
                 _products(like, outer, wide, channels, values_t, padded, grads)
+                _close_gap(weights, padded, count, sizes.lowest)
                 for r in range(rows):
-                    lse_row = splat(lse[(begin + i + r) * heads + h], like)
+                    peak, summed, products = _peak(like, weights, r * padded, padded, sizes.lowest), like, like
                     for j in range(r * padded, (r + 1) * padded, NODE_LANES):
-                        store(weights, j, exponential(load(weights, j, like) - lse_row))
-                _close_gap(weights, padded, count, zero)
-                for r in range(rows):
-                    summed = like
+                        weight = exponential(load(weights, j, like) - peak)
+                        store(weights, j, weight)
+                        summed = summed + weight
+                        products = products + weight * load(grads, j, like)
+                    share = one / total(summed)
+                    lane_share, in_common = splat(share, like), splat(share * total(products), like)
                     for j in range(r * padded, (r + 1) * padded, NODE_LANES):
-                        summed = summed + load(weights, j, like) * load(grads, j, like)
-                    in_common = splat(total(summed), like)
-                    for j in range(r * padded, (r + 1) * padded, NODE_LANES):
-                        store(grads, j, load(weights, j, like) * (load(grads, j, like) - in_common))
+                        grad_row = load(grads, j, like) - in_common
+                        store(grads, j, lane_share * load(weights, j, like) * grad_row)
+                    for c in range(r * wide, (r + 1) * wide):  # in place of the weights that it is multiplied with
+                        outer[c] *= share
                 for c in range(rows * padded, ROWS * padded):  # rows of no query
                     weights[c] = zero
                     grads[c] = zero

@@ -11,7 +11,9 @@ from gatlib.kernels.gpu.edge_features import edge_attr_gradient, edge_weight_gra
 from gatlib.kernels.gpu.sort import SortedGraph
 from gatlib.kernels.gpu.tiles import (
     Tensors,
+    add_hidden,
     dropout_factor,
+    finite,
     leaky_relu,
     leaky_slope,
     load_features,
@@ -37,16 +39,15 @@ PROGRAMS = 4096
 
 
 class Upstream(NamedTuple):
-    """What the forward pass left, and the gradients of what it returned."""
+    """The gradients of what the forward pass returned."""
 
-    lse: Tensor  # [N_target, H]
     out: Tensor  # [N_target, H, C]
     edge_out: Tensor | None  # [N_target, H, D]
     weights: Tensor | None  # [E, H]
 
 
 class Outputs(NamedTuple):
-    """What the two walks write: gradients, and delta for the second walk."""
+    """What the two walks write: gradients, and in `records` what the first leaves for the second."""
 
     query: Tensor
     key: Tensor
@@ -55,13 +56,12 @@ class Outputs(NamedTuple):
     edge_attr: Tensor | None  # [E, H] for additive; [blocks of heads, E, D], to be summed, for dot
     edge_query: Tensor | None
     score: Tensor | None  # [E, H]
-    delta: Tensor  # [N_target, H]
+    records: Tensor  # [slots, 2, H]: applied weights and gradients of scores
 
 
 def backward(
     attention: Attention,
     graph: SortedGraph,
-    lse: Tensor,
     grad_out: Tensor,
     grad_edge_out: Tensor | None,
     grad_weights: Tensor | None,
@@ -76,8 +76,8 @@ def backward(
     programs = triton.cdiv(num_targets, span)
 
     tensors = tensors_of(attention)
-    upstream = Upstream(lse, grad_out, grad_edge_out, grad_weights)
-    outputs = _allocate(attention, graph.num_edges, needs_edge_attr, programs, head_blocks)
+    upstream = Upstream(grad_out, grad_edge_out, grad_weights)
+    outputs = _allocate(attention, graph, needs_edge_attr, programs, head_blocks)
     grad_edge_attr, grad_edge_weight = outputs.edge_attr, None
     with torch.cuda.device_of(grad_out):
         if num_targets > 0:
@@ -108,11 +108,12 @@ def backward(
     )
 
 
-def _allocate(attention: Attention, num_edges: int, needs_edge_attr: bool, programs: int, head_blocks: int) -> Outputs:
+def _allocate(
+    attention: Attention, graph: SortedGraph, needs_edge_attr: bool, programs: int, head_blocks: int
+) -> Outputs:
     """An edge that was left out is never met, so what belongs to edges begins as zeros."""
     query, att, edge_attr = attention.query, attention.att, attention.edge_attr
-    num_targets, heads, _ = query.shape
-    wide = wide_dtype(attention)
+    heads, wide = query.size(1), wide_dtype(attention)
     grad_edge_attr = None
     if edge_attr is not None and needs_edge_attr and attention.score == "additive":
         grad_edge_attr = torch.zeros_like(edge_attr)
@@ -126,8 +127,8 @@ def _allocate(attention: Attention, num_edges: int, needs_edge_attr: bool, progr
         att=None if att is None else query.new_empty(programs, *att.shape, dtype=wide),
         edge_attr=grad_edge_attr,
         edge_query=None if attention.edge_query is None else torch.empty_like(attention.edge_query),
-        score=query.new_zeros(num_edges, heads, dtype=wide) if needs_score else None,
-        delta=query.new_empty(num_targets, heads, dtype=wide),
+        score=query.new_zeros(graph.num_edges, heads, dtype=wide) if needs_score else None,
+        records=query.new_empty(graph.adjacency.col.numel(), 2, heads, dtype=wide),
     )
 
 
@@ -153,11 +154,12 @@ def _walk_by_target(
         edge_query = load_rows(tensors.edge_query, target, own, head, spec.features, spec.block_features, spec)
         grad_out = load_rows(upstream.out, target, own, head, spec.channels, spec.block_value, spec)
         grad_edge_out = load_rows(upstream.edge_out, target, own, head, spec.features, spec.block_features, spec)
-        lse = tl.load(upstream.lse + target * spec.heads + head, mask=head < spec.heads, other=0.0)[None, :]
 
         # For the softmax, the gradient of a score is weight * (grad_weight - delta), with delta the weighted mean of
         # grad_weight. Each grad_x sums such gradients times x, with delta that of the edges so far; each sum_x, the
-        # weights times x, is what to take off when delta moves.
+        # weights times x, is what to take off when delta moves. All shrink when the maximum rises, and are divided by
+        # the total in the end.
+        maximum = tl.full([1, spec.block_heads], float("-inf"), spec.wide)
         total = tl.full([1, spec.block_heads], 0.0, spec.wide)
         total_grad = tl.full([1, spec.block_heads], 0.0, spec.wide)
         delta = tl.full([1, spec.block_heads], 0.0, spec.wide)
@@ -172,34 +174,61 @@ def _walk_by_target(
             features = load_features(edge, valid, tensors, spec)
             score, hidden = score_edges(query, key, att, edge_query, features, edge, valid, head, tensors, spec)
             value = load_values(source, key, inside, head, tensors, spec)
-            weight = weigh_edges(score, lse, degree, spec)
-            grad_weight = _weight_gradient(
+            factor = dropout_factor(tensors.seed, edge, head, spec)
+            grad_weight = factor * _weight_gradient(
                 grad_out, value, grad_edge_out, features, edge, valid, head, upstream, tensors, spec
             )
             slope = key if spec.score == "dot" else leaky_slope(hidden, spec)
             if spec.normaliser == "softmax":
-                # Not exactly 1 in the end, for lse is rounded.
-                total += tl.sum(weight, 0, keep_dims=True)
-                total_grad += tl.sum(weight * grad_weight, 0, keep_dims=True)
+                higher = tl.maximum(maximum, tl.max(score, 0, keep_dims=True))
+                weight = tl.exp(score - finite(higher))
+                shrink = tl.exp(maximum - finite(higher))
+                maximum = higher
+                total = total * shrink + tl.sum(weight, 0, keep_dims=True)
+                total_grad = total_grad * shrink + tl.sum(weight * grad_weight, 0, keep_dims=True)
                 mean = total_grad / tl.where(total == 0.0, 1.0, total)
-                step = (mean - delta)[:, :, None]
+                step, shrink = (mean - delta)[:, :, None], shrink[:, :, None]
                 delta = mean
-                grad_query -= step * sum_query
-                sum_query += _sum_edges(weight, slope)
+                grad_score = weight * (grad_weight - delta)
+                grad_query = shrink * (grad_query - step * sum_query)
+                sum_query = shrink * sum_query + _sum_edges(weight, slope)
                 if tensors.att is not None:
-                    grad_own_att -= step * sum_att
-                    sum_att += _sum_edges(weight, leaky_relu(hidden, spec))
+                    grad_own_att = shrink * (grad_own_att - step * sum_att)
+                    sum_att = shrink * sum_att + _sum_edges(weight, leaky_relu(hidden, spec))
                 if tensors.edge_query is not None:
-                    grad_edge_query -= step * sum_edge_query
-                    sum_edge_query += _sum_edges(weight, features)
-            grad_score = _score_gradient(score, weight, grad_weight, delta, degree, spec)
+                    grad_edge_query = shrink * (grad_edge_query - step * sum_edge_query)
+                    sum_edge_query = shrink * sum_edge_query + _sum_edges(weight, features)
+                _store_record(outputs.records, score, grad_weight, first, valid, head, spec)
+            else:
+                weight = weigh_edges(score, degree, spec)
+                grad_score = _pointwise_gradient(score, weight, grad_weight, degree, spec)
+                _store_record(outputs.records, weight * factor, grad_score, first, valid, head, spec)
             grad_query += _sum_edges(grad_score, slope)
             if tensors.att is not None:
                 grad_own_att += _sum_edges(grad_score, leaky_relu(hidden, spec))
             if tensors.edge_query is not None:
                 grad_edge_query += _sum_edges(grad_score, features)
 
-        tl.store(outputs.delta + target * spec.heads + head[None, :], delta, mask=(head < spec.heads)[None, :])
+        if spec.normaliser == "softmax":
+            total = tl.where(total == 0.0, 1.0, total)
+            tl.debug_barrier()  # until all threads have written their records
+            # Where a weight is 1 or gradients are alike, all that is left of them is how their mean was rounded, and
+            # that times huge keys is no longer small. So the mean is taken once more, of the rest.
+            rest = tl.full([1, spec.block_heads], 0.0, spec.wide)
+            for first in range(start, stop, spec.block_edges):
+                weight, grad_weight, _ = _load_record(outputs.records, maximum, total, first, stop, head, spec)
+                rest += tl.sum(weight * (grad_weight - delta), 0, keep_dims=True)
+            tl.debug_barrier()  # until all threads have read them
+            for first in range(start, stop, spec.block_edges):
+                weight, grad_weight, valid = _load_record(outputs.records, maximum, total, first, stop, head, spec)
+                edge = tl.load(adjacency.edge + first + tl.arange(0, spec.block_edges), mask=valid, other=0)
+                applied = weight * dropout_factor(tensors.seed, edge.to(tl.int64), head, spec)
+                grad_score = weight * ((grad_weight - delta) - rest)
+                _store_record(outputs.records, applied, grad_score, first, valid, head, spec)
+            total, rest = total[:, :, None], rest[:, :, None]
+            grad_query = (grad_query - rest * sum_query) / total
+            grad_own_att = (grad_own_att - rest * sum_att) / total
+            grad_edge_query = (grad_edge_query - rest * sum_edge_query) / total
         grad_query = _of_hidden(grad_query, att, spec)
         store_row(outputs.query, grad_query, target, own, head, spec.key_channels, spec.block_key, spec)
         grad_att += grad_own_att
@@ -223,7 +252,6 @@ def _walk_by_source(
     head = tl.program_id(1) * spec.block_heads + tl.arange(0, spec.block_heads)
     own = (head < spec.heads)[None, :, None]
     key = load_rows(tensors.key, source, own, head, spec.key_channels, spec.block_key, spec)
-    value = load_values(source, key, own, head, tensors, spec)
     att = load_rows(tensors.att, 0, own, head, spec.key_channels, spec.block_key, spec)
     grad_key = tl.full([1, spec.block_heads, spec.block_key], 0.0, spec.wide)
     grad_value = tl.full([1, spec.block_heads, spec.block_value], 0.0, spec.wide)
@@ -240,21 +268,11 @@ def _walk_by_source(
         edge_query = load_rows(tensors.edge_query, target_row, inside, head, spec.features, spec.block_features, spec)
         grad_out = load_rows(upstream.out, target_row, inside, head, spec.channels, spec.block_value, spec)
         grad_edge_out = load_rows(upstream.edge_out, target_row, inside, head, spec.features, spec.block_features, spec)
-        lse = load_heads(upstream.lse, target, valid, head, spec)
-        delta = load_heads(outputs.delta, target, valid, head, spec)
-        rowptr = adjacency.rowptr + target
-        degree = tl.load(rowptr + 1, mask=valid, other=1) - tl.load(rowptr, mask=valid, other=0)
-        degree = degree.to(spec.wide)[:, None]
-
-        features = load_features(edge, valid, tensors, spec)
-        score, hidden = score_edges(query, key, att, edge_query, features, edge, valid, head, tensors, spec)
-        weight = weigh_edges(score, lse, degree, spec)
-        grad_weight = _weight_gradient(
-            grad_out, value, grad_edge_out, features, edge, valid, head, upstream, tensors, spec
-        )
-        grad_score = _score_gradient(score, weight, grad_weight, delta, degree, spec)
-        applied = weight * dropout_factor(tensors.seed, edge, head, spec)
-        slope = query if spec.score == "dot" else leaky_slope(hidden, spec)
+        applied = load_heads(outputs.records, 2 * slot.to(tl.int64), valid, head, spec)
+        grad_score = load_heads(outputs.records, 2 * slot.to(tl.int64) + 1, valid, head, spec)
+        slope = query
+        if spec.score != "dot":
+            slope = leaky_slope(add_hidden(query, key, edge, valid, head, tensors, spec), spec)
         grad_key += _sum_edges(grad_score, slope)
         grad_value += _sum_edges(applied, grad_out)
 
@@ -294,27 +312,55 @@ def _weight_gradient(
     tensors: Tensors,
     spec: tl.constexpr,
 ) -> tl.tensor:
-    """With respect to the weights before dropout: [BLOCK_EDGES, BLOCK_HEADS]."""
+    """With respect to the weights after dropout: [BLOCK_EDGES, BLOCK_HEADS]."""
     grad_weight = tl.sum(grad_out * value, 2)
     if upstream.edge_out is not None:
         grad_weight += tl.sum(grad_edge_out * features, 2)
     if upstream.weights is not None:
         grad_weight += load_heads(upstream.weights, edge, valid, head, spec)
-    return grad_weight * dropout_factor(tensors.seed, edge, head, spec)
+    return grad_weight
 
 
 @triton.jit
-def _score_gradient(
-    score: tl.tensor,
-    weight: tl.tensor,
-    grad_weight: tl.tensor,
-    delta: tl.tensor,
-    degree: tl.tensor,
+def _store_record(
+    records: tl.tensor,
+    one: tl.tensor,
+    other: tl.tensor,
+    first: tl.tensor,
+    valid: tl.tensor,
+    head: tl.tensor,
     spec: tl.constexpr,
+) -> None:
+    """Two numbers for each head of the edges in slots from `first` on."""
+    slot = first + tl.arange(0, spec.block_edges)
+    store_heads(records, one, 2 * slot, valid, head, spec)
+    store_heads(records, other, 2 * slot + 1, valid, head, spec)
+
+
+@triton.jit
+def _load_record(
+    records: tl.tensor,
+    maximum: tl.tensor,
+    total: tl.tensor,
+    first: tl.tensor,
+    stop: tl.tensor,
+    head: tl.tensor,
+    spec: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+    """The softmax's weights and their gradients, 0 past the last edge; and which edges there are."""
+    slot = first + tl.arange(0, spec.block_edges)
+    valid = slot < stop
+    score = tl.where(valid[:, None], load_heads(records, 2 * slot, valid, head, spec), float("-inf"))
+    weight = tl.exp(score - finite(maximum)) / total
+    return weight, load_heads(records, 2 * slot + 1, valid, head, spec), valid
+
+
+@triton.jit
+def _pointwise_gradient(
+    score: tl.tensor, weight: tl.tensor, grad_weight: tl.tensor, degree: tl.tensor, spec: tl.constexpr
 ) -> tl.tensor:
-    if spec.normaliser == "softmax":
-        grad_score = weight * (grad_weight - delta)
-    elif spec.normaliser == "sigmoid":
+    """Of the scores, where each neighbour is weighed on its own."""
+    if spec.normaliser == "sigmoid":
         grad_score = weight * (1.0 - weight) * grad_weight
     else:
         grad_score = tl.where(score > 0, grad_weight / degree, 0.0)

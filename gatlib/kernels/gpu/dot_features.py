@@ -27,18 +27,16 @@ def backward(
     attention: Attention,
     graph: SortedGraph,
     edge_out: Tensor | None,
-    lse: Tensor,
     grad_out: Tensor,
     grad_weights: Tensor | None,
     needs_edge_attr: bool,
 ) -> Gradients:
     matrices = _matrices(attention)
     if matrices is None:
-        return backward_pass.backward(attention, graph, lse, grad_out, None, grad_weights, needs_edge_attr)
+        return backward_pass.backward(attention, graph, grad_out, None, grad_weights, needs_edge_attr)
     gradients = backward_pass.backward(
         _without_matrix(attention, matrices),
         graph,
-        lse,
         grad_out,
         _by_head(grad_out, matrices).contiguous(),
         grad_weights,

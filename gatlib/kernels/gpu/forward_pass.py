@@ -8,7 +8,9 @@ from gatlib.kernels.gpu.sort import SortedGraph
 from gatlib.kernels.gpu.tiles import (
     Tensors,
     dropout_factor,
+    finite,
     load_features,
+    load_heads,
     load_rows,
     load_values,
     read_incoming,
@@ -31,22 +33,24 @@ def forward(attention: Attention, graph: SortedGraph, return_weights: bool) -> F
     adjacency = graph.adjacency
     out = attention.value.new_empty(num_targets, heads, channels)
     edge_out = None if attention.edge_query is None else torch.empty_like(attention.edge_query)
-    lse = attention.query.new_zeros(num_targets, heads, dtype=wide_dtype(attention))
     weights = attention.query.new_zeros(graph.num_edges, heads) if return_weights else None
+    scores = None
+    if return_weights and attention.normaliser == "softmax":
+        scores = attention.query.new_empty(adjacency.col.numel(), heads, dtype=wide_dtype(attention))
     if num_targets > 0:
         spec, num_warps = specify(attention, adjacency.col.numel() // num_targets, NUMBERS_PER_THREAD)
         grid = (num_targets, triton.cdiv(heads, spec.block_heads))
         with torch.cuda.device_of(out):
-            _forward[grid](out, edge_out, lse, weights, adjacency, tensors_of(attention), spec, num_warps=num_warps)
-    return Forward(out, edge_out, lse, weights)
+            _forward[grid](out, edge_out, weights, scores, adjacency, tensors_of(attention), spec, num_warps=num_warps)
+    return Forward(out, edge_out, weights)
 
 
 @triton.jit
 def _forward(
     out: tl.tensor,
     edge_out: tl.tensor,
-    lse: tl.tensor,
     weights: tl.tensor,
+    scores: tl.tensor,  # [slots, H], of which the weights of a softmax are made when the sum is known
     adjacency: Adjacency,
     tensors: Tensors,
     spec: tl.constexpr,
@@ -68,16 +72,18 @@ def _forward(
         key, source, edge, valid, inside = read_incoming(first, stop, own, head, adjacency, tensors, spec)
         features = load_features(edge, valid, tensors, spec)
         score, _ = score_edges(query, key, att, edge_query, features, edge, valid, head, tensors, spec)
+        if scores is not None:
+            store_heads(scores, score, first + tl.arange(0, spec.block_edges), valid, head, spec)
         if spec.normaliser == "softmax":
             higher = tl.maximum(maximum, tl.max(score, 0, keep_dims=True))
-            weight = tl.exp(score - _finite(higher))
-            shrink = tl.exp(maximum - _finite(higher))
+            weight = tl.exp(score - finite(higher))
+            shrink = tl.exp(maximum - finite(higher))
             total = total * shrink + tl.sum(weight, 0, keep_dims=True)
             out_row *= shrink[:, :, None]
             edge_out_row *= shrink[:, :, None]
             maximum = higher
         else:
-            weight = weigh_edges(score, 0.0, degree, spec)
+            weight = weigh_edges(score, degree, spec)
         weight *= dropout_factor(tensors.seed, edge, head, spec)
         value = load_values(source, key, inside, head, tensors, spec)
         out_row += tl.sum(weight[:, :, None] * value, 0, keep_dims=True)
@@ -87,28 +93,20 @@ def _forward(
             store_heads(weights, weight, edge, valid, head, spec)
 
     if spec.normaliser == "softmax":
-        nothing = total == 0.0
-        total = tl.where(nothing, 1.0, total)
+        total = tl.where(total == 0.0, 1.0, total)
         out_row /= total[:, :, None]
         edge_out_row /= total[:, :, None]
-        log_sum = tl.where(nothing, 0.0, maximum + tl.log(total))
-        tl.store(lse + target * spec.heads + head[None, :], log_sum, mask=(head < spec.heads)[None, :])
-        if weights is not None:
-            # They are known only now, so the scores are made again.
+        if scores is not None:
+            tl.debug_barrier()  # until all threads have written their scores
             for first in range(start, stop, spec.block_edges):
-                key, _, edge, valid, _ = read_incoming(first, stop, own, head, adjacency, tensors, spec)
-                features = load_features(edge, valid, tensors, spec)
-                score, _ = score_edges(query, key, att, edge_query, features, edge, valid, head, tensors, spec)
-                weight = tl.exp(score - _finite(maximum)) / total
+                slot = first + tl.arange(0, spec.block_edges)
+                valid = slot < stop
+                edge = tl.load(adjacency.edge + slot, mask=valid, other=0).to(tl.int64)
+                score = tl.where(valid[:, None], load_heads(scores, slot, valid, head, spec), float("-inf"))
+                weight = tl.exp(score - finite(maximum)) / total
                 weight *= dropout_factor(tensors.seed, edge, head, spec)
                 store_heads(weights, weight, edge, valid, head, spec)
 
     store_row(out, out_row, target, own, head, spec.channels, spec.block_value, spec)
     if edge_out is not None:
         store_row(edge_out, edge_out_row, target, own, head, spec.features, spec.block_features, spec)
-
-
-@triton.jit
-def _finite(maximum: tl.tensor) -> tl.tensor:
-    """What to subtract from scores. All may be -inf so far, and -inf - -inf is not a number."""
-    return tl.where(maximum == float("-inf"), 0.0, maximum)

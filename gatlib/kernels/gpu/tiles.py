@@ -264,12 +264,7 @@ def score_edges(
             score += tl.sum(edge_query * features, 2)
         score *= spec.dot_scale
     else:
-        hidden = query + key
-        if tensors.edge_attr is not None:
-            if spec.score == "additive":
-                hidden += load_heads(tensors.edge_attr, edge, valid, head, spec)[:, :, None]
-            else:
-                hidden += _project(tensors.edge_attr, tensors.edge_weight, edge, valid, head, spec)
+        hidden = add_hidden(query, key, edge, valid, head, tensors, spec)
         if tensors.att is not None:
             score = tl.sum(att * leaky_relu(hidden, spec), 2)
         else:
@@ -277,6 +272,26 @@ def score_edges(
     if tensors.bias is not None:
         score += load_heads(tensors.bias, edge, valid, head, spec)
     return tl.where(valid[:, None], score, float("-inf")), hidden
+
+
+@triton.jit
+def add_hidden(
+    query: tl.tensor,
+    key: tl.tensor,
+    edge: tl.tensor,
+    valid: tl.tensor,
+    head: tl.tensor,
+    tensors: Tensors,
+    spec: tl.constexpr,
+) -> tl.tensor:
+    """q + k + e of an additive score, of which the LeakyReLU is taken: [BLOCK_EDGES, BLOCK_HEADS, BLOCK_KEY]."""
+    hidden = query + key
+    if tensors.edge_attr is not None:
+        if spec.score == "additive":
+            hidden += load_heads(tensors.edge_attr, edge, valid, head, spec)[:, :, None]
+        else:
+            hidden += _project(tensors.edge_attr, tensors.edge_weight, edge, valid, head, spec)
+    return hidden
 
 
 @triton.jit
@@ -296,15 +311,15 @@ def _project(
 
 
 @triton.jit
-def weigh_edges(score: tl.tensor, lse: tl.tensor, degree: tl.tensor, spec: tl.constexpr) -> tl.tensor:
-    """The weights before dropout. Edges past the last one, of score -inf, get 0, and NaN stays NaN."""
-    if spec.normaliser == "softmax":
-        weight = tl.exp(score - lse)
-    elif spec.normaliser == "sigmoid":
-        weight = 1.0 / (1.0 + tl.exp(-score))
-    else:
-        weight = tl.where(score <= 0, 0.0, score) / degree
-    return weight
+def finite(maximum: tl.tensor) -> tl.tensor:
+    """What to subtract from scores. All may be -inf so far, and -inf - -inf is not a number."""
+    return tl.where(maximum == float("-inf"), 0.0, maximum)
+
+
+@triton.jit
+def weigh_edges(score: tl.tensor, degree: tl.tensor, spec: tl.constexpr) -> tl.tensor:
+    """The weights of sigmoid and relu before dropout. Edges past the last one, of score -inf, get 0, NaN stays NaN."""
+    return 1.0 / (1.0 + tl.exp(-score)) if spec.normaliser == "sigmoid" else tl.where(score <= 0, 0.0, score) / degree
 
 
 @triton.jit

@@ -56,9 +56,7 @@ def test_scores_far_from_zero(dtype: torch.dtype, tolerance: float) -> None:
 def test_equal_scores_average() -> None:
     """Two nodes by hand: queries of zero weigh all keys alike."""
     table = torch.tensor([[0.0, 5.0, 2.0], [0.0, -3.0, 4.0]], dtype=torch.float64)
-    out, lse = full.forward(table, torch.tensor([0, 2]), 1)
-    assert out.tolist() == [[3.0], [3.0]]
-    torch.testing.assert_close(lse, torch.full((2, 1), 2.0, dtype=torch.float64).log())
+    assert full.forward(table, torch.tensor([0, 2]), 1).tolist() == [[3.0], [3.0]]
 
 
 def test_nan_stays_in_its_graph() -> None:
