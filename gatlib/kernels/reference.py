@@ -51,7 +51,7 @@ def edge_attention(
     (num_targets, heads, key_channels), (num_sources, _, channels) = query.shape, value.shape
     kept = None
     if add_self_loops:
-        source, target, kept = _with_self_loops(source, target, min(num_sources, num_targets))
+        source, target, kept = _with_self_loops(source, target, torch.sym_min(num_sources, num_targets))
         if edge_attr is not None:
             # What is left out may hold anything, even NaN.
             edge_attr = edge_attr.masked_fill(~kept, 0)
@@ -164,6 +164,8 @@ def _chunks_of_edges(num_edges: int, width: int, num_nodes: int) -> list[tuple[i
     The backward pass of every chunk writes gradients the size of the node tensors, so a chunk of fewer edges
     than there are nodes would cost time and save no memory.
     """
+    if torch.compiler.is_compiling():  # the number of edges may change, and what is fused is not held
+        return [(0, num_edges)]
     step = max(CHUNK_ELEMENTS // max(width, 1), num_nodes, 1)
     return [(start, min(start + step, num_edges)) for start in range(0, max(num_edges, 1), step)]
 
