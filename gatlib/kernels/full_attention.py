@@ -42,12 +42,13 @@ def dot_product_attention(blocks: Tensor, dropout: float) -> Tensor:
     Returns:
         [G, H, n, C].
     """
+    if runs_now(blocks) and not is_transformed():
+        blocks = _DifferentiableOnce.apply(blocks)
+    query, key, value = blocks.permute(2, 0, 3, 1, 4)
     if is_transformed():
         with sdpa_kernel(SDPBackend.MATH):  # of PyTorch's plain operations, which all transforms know
-            return F.scaled_dot_product_attention(*blocks.permute(2, 0, 3, 1, 4), dropout_p=dropout)
-    if runs_now(blocks):
-        blocks = _DifferentiableOnce.apply(blocks)
-    return F.scaled_dot_product_attention(*blocks.permute(2, 0, 3, 1, 4), dropout_p=dropout)
+            return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
 
 
 class _DifferentiableOnce(torch.autograd.Function):
@@ -67,7 +68,9 @@ class _Refused(torch.autograd.Function):
     def forward(ctx: Any, grad: Tensor) -> Tensor:
         return grad.view_as(grad)
 
-    backward = staticmethod(refuse)
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> None:
+        refuse()
 
 
 def _forward(table: Tensor, ptr: Tensor, heads: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What no tracer and no transform of PyTorch can look into, as operators: one node to `torch.compile` and all others."""
+"""What no tracer and no transform of PyTorch can look into, as operators: one node to `torch.compile` and the like."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -51,7 +51,7 @@ def edge_attention(
     (num_targets, heads, key_channels), (num_sources, _, channels) = query.shape, value.shape
     kept = None
     if add_self_loops:
-        source, target, kept = _with_self_loops(source, target, torch.sym_min(num_sources, num_targets))
+        source, target, kept = _with_self_loops(source, target, min(num_sources, num_targets))
         if edge_attr is not None:
             # What is left out may hold anything, even NaN.
             edge_attr = edge_attr.masked_fill(~kept, 0)

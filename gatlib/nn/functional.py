@@ -174,7 +174,7 @@ def edge_attention(
         implementation = choose_implementation(query, normaliser)
     _check_nodes(query, key, value, score)
     _check_edge_index(edge_index)
-    num_edges = edge_index.size(1) + (torch.sym_min(key.size(0), query.size(0)) if add_self_loops else 0)
+    num_edges = edge_index.size(1) + (min(key.size(0), query.size(0)) if add_self_loops else 0)
     _check_att(att, query, score)
     _check_edge_features(edge_attr, edge_weight, num_edges, query, value, score)
     _check_bias(bias, num_edges, query)
@@ -307,7 +307,7 @@ def _check_bias(bias: Tensor | None, num_edges: int, query: Tensor) -> None:
 
 
 def _equal(found: int, expected: int) -> bool:
-    """Whether two sizes are equal; where a size is data, a graph compiler is told so, and checks it as the model runs."""
+    """Whether two sizes are equal; a graph compiler, to which a size may be data, asks as the model runs."""
     if torch.compiler.is_compiling():
         torch._check(found == expected)
         return True

@@ -121,10 +121,10 @@ def append_loop_attr(
     # Point to: that is row 1 of what the caller gave, whatever the flow.
     origin, node = edges if conv.flow == "source_to_target" else edges.flip(0)
     # The self-loops left out go to one node more than there is, so that no shape depends on the data.
-    nowhere = torch.sym_max(num_sources, num_targets)
+    nowhere = max(num_sources, num_targets)
     points_to = torch.stack([origin, node.masked_fill(origin == node, nowhere)])
     loop_attr = compute_loop_attr(points_to, edge_attr, nowhere + 1, False, conv.fill_value)
-    return torch.cat([edge_attr, loop_attr[: torch.sym_min(num_sources, num_targets)]])
+    return torch.cat([edge_attr, loop_attr[: min(num_sources, num_targets)]])
 
 
 def graph_with_weights(

@@ -119,7 +119,8 @@ def _pairs_of_graphs(ptr: Tensor, num_nodes: int | None) -> Tensor:
 
 def _fake_pairs_within(edge_index: Tensor, num_hops: int, num_nodes: int) -> tuple[Tensor, Tensor]:
     num_pairs = _some_size()
-    return tuple(edge_index.new_empty(shape, dtype=torch.int64) for shape in ((2, num_pairs), (num_pairs,)))
+    pairs = edge_index.new_empty(2, num_pairs, dtype=torch.int64)
+    return pairs, pairs.new_empty(num_pairs)
 
 
 @one_node("(Tensor edge_index, SymInt num_hops, SymInt num_nodes) -> (Tensor, Tensor)", _fake_pairs_within)
@@ -141,7 +142,7 @@ def _shortest_path_distances(edge_index: Tensor, batch: Tensor | None, num_nodes
     return distances_of_all_pairs(_sorted(edge_index, num_nodes), ptr).to(edge_index.device)
 
 
-def _some_size() -> int:
+def _some_size() -> Any:
     return torch.library.get_ctx().new_dynamic_size()
 
 
