@@ -18,6 +18,7 @@ from torch.autograd import forward_ad
 from gatlib.kernels.columns import node_columns, table_of
 from gatlib.kernels.content import Content, digest_of
 from gatlib.kernels.interface import Attention, Forward, Gradients, Normaliser, Score
+from gatlib.kernels.one_node import each_of_a_batch, runs_now
 from gatlib.kernels.sorted_edges import check_same_graph, sorted_edges_and_content
 
 
@@ -56,9 +57,9 @@ def edge_attention(
 
     if score == "additive" and edge_attr is not None and edge_weight is not None:
         edge_attr, edge_weight = F.linear(edge_attr, edge_weight), None  # [E, H]: K is 1
-    runs_now = _runs_now(query)
+    direct = runs_now(query)
     one_tensor = value is key
-    if dtype != query.dtype or query.is_cuda or not runs_now or table_of(node_columns(query, key, value)) is None:
+    if dtype != query.dtype or query.is_cuda or not direct or table_of(node_columns(query, key, value)) is None:
         query, key = query.to(dtype).contiguous(), key.to(dtype).contiguous()
         value = value if one_tensor else value.to(dtype).contiguous()
     inputs = (
@@ -79,7 +80,7 @@ def edge_attention(
         return_attention_weights,
     )
     attend: Callable[..., Any] = _forward_operator
-    if runs_now:
+    if direct:
         attend = _EdgeAttention.apply if _needs_gradient(inputs) else _forward
     out, _, weights, *_ = attend(*inputs)
     out = out if dtype == out_dtype else out.to(out_dtype)
@@ -240,13 +241,15 @@ def _differentiate(
     # Where a graph of the backward pass is asked for, the operator is there to refuse it.
     rest = (edge_out, grad_out, grad_weights, needs[5])
     found = getattr(ctx, "found", None)
-    runs_now = _runs_now(tensors[0]) and not torch.is_grad_enabled()
-    if runs_now and found is not None:
+    directly = runs_now(tensors[0], grad_out, grad_weights) and not torch.is_grad_enabled()
+    if directly and found is not None:
         kernels, graph, _ = found
         gradients = _backward_on(kernels, graph, *tensors, *ctx.settings, *rest)
     else:
         digest = digest_of(found[2]) if found is not None else digest
-        backward: Callable[..., Any] = _backward if runs_now else _backward_operator
+        if not directly:  # the gradients of an operator may not be columns of one table
+            tensors = [None if tensor is None else tensor.contiguous() for tensor in tensors]
+        backward: Callable[..., Any] = _backward if directly else _backward_operator
         gradients = backward(*tensors, *ctx.settings, digest, *rest)
     needed = (*needs[:3], *needs[4:8])  # without edge_index
     query, key, value, *others = (
@@ -258,8 +261,9 @@ def _differentiate(
 
 def refuse(*_: Any) -> None:
     raise RuntimeError(
-        "The fused kernels of gatlib are differentiable once, and backward. For second and for forward derivatives "
-        'call edge_attention with implementation="reference", or set conv.implementation = "reference" on the layer.'
+        "The fused kernels of gatlib are differentiable once, and backward, so for second and for forward derivatives "
+        'set module.implementation = "reference" on every module of model.modules() that has this attribute, or call '
+        'edge_attention with implementation="reference".'
     )
 
 
@@ -277,17 +281,6 @@ class _EdgeAttention(torch.autograd.Function):
     backward = staticmethod(_differentiate)
 
 
-def _runs_now(tensor: Tensor) -> bool:
-    """Whether nobody traces or transforms what happens, so that no operator need be seen."""
-    return (
-        type(tensor) in (Tensor, torch.nn.Parameter)
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-        and torch._C._len_torch_dispatch_stack() == 0
-        and not torch._C._are_functorch_transforms_active()
-    )
-
-
 def _needs_gradient(inputs: tuple[Any, ...]) -> bool:
     return torch.is_grad_enabled() and any(isinstance(given, Tensor) and given.requires_grad for given in inputs)
 
@@ -297,9 +290,22 @@ def _all_tensors(tensors: tuple[Tensor | None, ...], like: Tensor) -> tuple[Tens
     return tuple(like.new_empty(0) if tensor is None else tensor for tensor in tensors)
 
 
+def _operate(*arguments: Any) -> tuple[Tensor, ...]:
+    """Where sizes are data, a graph compiler may have left this out."""
+    inputs = _Inputs(*arguments[:-1])
+    num_loops = min(inputs.key.size(0), inputs.query.size(0)) if inputs.add_self_loops else 0
+    num_edges = inputs.edge_index.size(1) + num_loops
+    for name, rows in (("edge_attr", inputs.edge_attr), ("bias", inputs.bias)):
+        if rows is not None and rows.size(0) != num_edges:
+            raise ValueError(
+                f"{name} must have {num_edges} rows, one per edge and added self-loop; found {rows.size(0)}."
+            )
+    return _all_tensors(_forward_and_digest(*arguments), like=inputs.query)
+
+
 _forward_operator = torch.library.custom_op(
     "gatlib::edge_attention",
-    lambda *arguments: _all_tensors(_forward_and_digest(*arguments), like=arguments[0]),
+    _operate,
     mutates_args=(),
     schema=_FORWARD_SCHEMA,
 )
@@ -313,3 +319,5 @@ _backward_operator = torch.library.custom_op(
 )
 _backward_operator.register_fake(_fake_backward)
 _backward_operator.register_autograd(refuse)
+for _operator in (_forward_operator, _backward_operator):
+    each_of_a_batch(_operator)

@@ -164,6 +164,8 @@ def _chunks_of_edges(num_edges: int, width: int, num_nodes: int) -> list[tuple[i
     The backward pass of every chunk writes gradients the size of the node tensors, so a chunk of fewer edges
     than there are nodes would cost time and save no memory.
     """
+    if torch.compiler.is_compiling():  # the number of edges may change, and what is fused is not held
+        return [(0, num_edges)]
     step = max(CHUNK_ELEMENTS // max(width, 1), num_nodes, 1)
     return [(start, min(start + step, num_edges)) for start in range(0, max(num_edges, 1), step)]
 

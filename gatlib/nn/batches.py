@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gatlib.kernels.edge_range import check_range
+from gatlib.kernels.one_node import one_node, runs_now
 from gatlib.kernels.remembered import remembered
 
 
@@ -20,19 +21,22 @@ def pointers(batch: Tensor | None, num_nodes: int) -> Tensor:
         ValueError: `batch` is not that.
     """
     if batch is None:
-        return torch.tensor([0, num_nodes])
+        # Not of a list, which a graph compiler would take for numbers that never change.
+        return torch.arange(2) * num_nodes
     if batch.dim() != 1 or batch.dtype != torch.int64 or batch.size(0) != num_nodes:
         raise ValueError(
             f"batch must be int64 of shape [{num_nodes}], a graph for every node; "
             f"found {str(batch.dtype).removeprefix('torch.')} of shape {list(batch.shape)}."
         )
-    return remembered(_pointers, batch)
+    if runs_now(batch):
+        return remembered(_pointers, batch)
+    return _graph_pointers(batch)
 
 
 def check_within_graphs(edge_index: Tensor, batch: Tensor | None, num_nodes: int) -> None:
     """Raises ValueError if an edge is out of range or leads from one graph to another."""
     check_range(edge_index, num_nodes, num_nodes)
-    if batch is None:
+    if batch is None or torch.compiler.is_compiling():  # what graph an edge is in is data
         return
     source, target = batch[edge_index]
     if not torch.equal(source, target):
@@ -62,6 +66,15 @@ def _by_size(ptr: Tensor) -> BySize:
     shapes = list(zip(counts.tolist(), different.tolist(), strict=True))
     order = sizes.repeat_interleave(sizes).argsort(stable=True)
     return BySize(order, order.argsort(), shapes)
+
+
+def _fake_pointers(batch: Tensor) -> Tensor:
+    return torch.empty(torch.library.get_ctx().new_dynamic_size(min=1), dtype=torch.int64)
+
+
+@one_node("(Tensor batch) -> Tensor", _fake_pointers)
+def _graph_pointers(batch: Tensor) -> Tensor:
+    return remembered(_pointers, batch).clone()
 
 
 def _pointers(batch: Tensor) -> Tensor:

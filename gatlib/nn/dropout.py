@@ -38,6 +38,6 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     dropped = round(p * _RATES)
     if not training or x.device.type != "cpu" or not 0 < dropped < _RATES:
         return nn.functional.dropout(x, p, training)
-    numbers = torch.empty((x.numel() + 1) // 2, dtype=torch.int32).random_(-(2**31), None)
+    numbers = torch.randint(-(2**31), 2**31, ((x.numel() + 1) // 2,), dtype=torch.int32)
     kept = numbers.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _RATES // 2
     return x * kept.to(x.dtype).mul_(_RATES / (_RATES - dropped))

@@ -1,8 +1,10 @@
 """Edges as the tokens of attention, as in edge-set attention."""
 
+import torch
 from torch import Tensor
 from torch_geometric.utils import coalesce
 
+from gatlib.kernels.one_node import one_node
 from gatlib.nn.pairs import all_pairs
 
 
@@ -26,6 +28,15 @@ def adjacent_edges(edge_index: Tensor, *, num_nodes: int) -> Tensor:
     Raises:
         ValueError: An edge is out of range.
     """
+    return _adjacent_edges(edge_index, num_nodes)
+
+
+def _fake_adjacent_edges(edge_index: Tensor, num_nodes: int) -> Tensor:
+    return edge_index.new_empty(2, torch.library.get_ctx().new_dynamic_size())
+
+
+@one_node("(Tensor edge_index, SymInt num_nodes) -> Tensor", _fake_adjacent_edges)
+def _adjacent_edges(edge_index: Tensor, num_nodes: int) -> Tensor:
     if edge_index.numel() > 0 and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
         raise ValueError(
             f"edge_index must hold nodes from 0 to {num_nodes - 1}; "

@@ -7,11 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gatlib.kernels.full_attention import full_attention
+from gatlib.kernels.full_attention import dot_product_attention, full_attention
 from gatlib.kernels.interface import Normaliser, Score
 from gatlib.nn.batches import by_size, pointers
 from gatlib.nn.checks import check_heads, check_nodes
-from gatlib.nn.exact_gradients import exact_gradients
 from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.pairs import all_pairs, pairs_within
 from gatlib.nn.projection import project_columns, runs_now_on_cpu
@@ -165,37 +164,47 @@ class FullAttention(_PairAttention):
                 Default: False.
         """
         is_plain = self.score == "dot" and self.normaliser == "softmax" and self.implementation == "auto"
-        if is_plain and pair_bias is None and not return_attention_weights:
-            return self.out_proj(self._plain(x, pointers(batch, x.size(0))))
+        is_plain = is_plain and pair_bias is None and not return_attention_weights
+        # How many graphs there are of each size is data, which a graph compiler cannot look at.
+        if is_plain and (batch is None or self._is_fused(x) or not torch.compiler.is_compiling()):
+            return self.out_proj(self._plain(x, batch))
         return self._over_pairs(self._project(x), all_pairs(batch, x.size(0)), pair_bias, return_attention_weights)
 
-    def _plain(self, x: Tensor, ptr: Tensor) -> Tensor:
+    def _is_fused(self, x: Tensor) -> bool:
+        """Whether the kernels for full attention take this, where nothing forbids."""
+        drops = self.training and self.dropout > 0
+        in_full = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
+        return x.device.type == "cpu" and in_full and not drops
+
+    def _plain(self, x: Tensor, batch: Tensor | None) -> Tensor:
         """The heads side by side, [N, C]."""
         check_nodes(x, self.channels)
-        drops = self.training and self.dropout > 0
-        is_fused = not drops and runs_now_on_cpu(x) and x.dtype in (torch.float32, torch.float64)
-        # A graph and head is one piece of work: with fewer of them than threads, PyTorch's attention uses all threads.
-        # For gradients it would hold all weights, however large a graph is.
-        few = (ptr.numel() - 1) * self.heads < torch.get_num_threads() and not torch.is_grad_enabled()
-        if not is_fused or few:
-            return self._by_size(x, ptr)
-        return full_attention(F.linear(x, self.in_proj_weight, self.in_proj_bias), ptr, self.heads)
-
-    def _by_size(self, x: Tensor, ptr: Tensor) -> Tensor:
-        """PyTorch's own attention, over all graphs of exactly equal size at once: [N, C]."""
+        if batch is None and torch.compiler.is_compiling():
+            return self._blocks(F.linear(x, self.in_proj_weight, self.in_proj_bias), [(1, x.size(0))])
+        ptr = pointers(batch, x.size(0))
+        if torch.compiler.is_compiling() or (self._is_fused(x) and runs_now_on_cpu(x) and self._fills_threads(ptr)):
+            return full_attention(F.linear(x, self.in_proj_weight, self.in_proj_bias), ptr, self.heads)
         if x.size(0) == 0:
             return x
         order, inverse, shapes = by_size(ptr)
         projected = F.linear(x.index_select(0, order.to(x.device)), self.in_proj_weight, self.in_proj_bias)
-        blocks = projected.split([graphs * nodes for graphs, nodes in shapes])
+        return self._blocks(projected, shapes).index_select(0, inverse.to(x.device))
+
+    def _fills_threads(self, ptr: Tensor) -> bool:
+        """A graph and head is one piece of work: with fewer than threads, PyTorch's attention uses all threads.
+
+        For gradients it would hold all weights, however large a graph is.
+        """
+        return torch.is_grad_enabled() or (ptr.numel() - 1) * self.heads >= torch.get_num_threads()
+
+    def _blocks(self, projected: Tensor, shapes: list[tuple[int, int]]) -> Tensor:
+        """PyTorch's own attention, over all graphs of exactly equal size at once: from [N, 3 C] to [N, C]."""
         dropout = self.dropout if self.training else 0.0
         parts = []
-        for block, (graphs, nodes) in zip(blocks, shapes, strict=True):
-            query, key, value = block.view(graphs, nodes, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-            with exact_gradients(x):
-                out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # [G, H, n, C / H]
+        for block, shape in zip(projected.split([graphs * nodes for graphs, nodes in shapes]), shapes, strict=True):
+            out = dot_product_attention(block.view(*shape, 3, self.heads, -1), dropout)  # [G, H, n, C / H]
             parts.append(out.transpose(1, 2).reshape(-1, self.channels))
-        return torch.cat(parts).index_select(0, inverse.to(x.device))
+        return torch.cat(parts)
 
 
 class TruncatedAttention(_PairAttention):

@@ -6,12 +6,12 @@ from typing import Any, Literal, get_args, overload
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from gatlib.kernels import reference
 from gatlib.kernels.content import unwrapped
 from gatlib.kernels.edge_range import check_range
 from gatlib.kernels.interface import Normaliser, Score
+from gatlib.kernels.one_node import is_transformed
 from gatlib.nn.checks import describe
 
 Implementation = Literal["auto", "reference", "cpu", "gpu"]
@@ -169,6 +169,8 @@ def edge_attention(
         ValueError: An argument does not fit; the message names it, what was expected and what was found.
         ModuleNotFoundError: ``"gpu"`` was asked for and Triton is not installed.
     """
+    if torch.onnx.is_in_onnx_export():  # which knows PyTorch's own operations
+        implementation = "reference"
     if implementation == "auto":
         implementation = choose_implementation(query, normaliser)
     edge_index = unwrapped(edge_index)
@@ -219,18 +221,11 @@ def edge_attention(
 
 def choose_implementation(query: Tensor, normaliser: Normaliser) -> Implementation:
     """What ``"auto"`` stands for: a fused kernel where there is one, plain PyTorch elsewhere."""
-    if normaliser == "sparsemax" or query.dtype not in _FUSED_DTYPES or _is_transformed():
+    if normaliser == "sparsemax" or query.dtype not in _FUSED_DTYPES or is_transformed():
         return "reference"
     if query.device.type == "cpu":
         return "cpu"
     return "gpu" if query.device.type == "cuda" and _HAS_TRITON else "reference"
-
-
-def _is_transformed() -> bool:
-    """Whether a transform of `torch.func` or forward-mode differentiation is going on, which only PyTorch can do."""
-    if torch.compiler.is_compiling():
-        return False
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _check_nodes(query: Tensor, key: Tensor, value: Tensor, score: str) -> None:
@@ -283,7 +278,7 @@ def _check_edge_features(
     if edge_attr is None or edge_weight is None:
         missing, given = ("edge_attr", "edge_weight") if edge_attr is None else ("edge_weight", "edge_attr")
         raise ValueError(f"{missing} must be given together with {given}; found None.")
-    if edge_attr.dim() != 2 or edge_attr.size(0) != num_edges or not edge_attr.is_floating_point():
+    if edge_attr.dim() != 2 or not _equal(edge_attr.size(0), num_edges) or not edge_attr.is_floating_point():
         raise ValueError(
             f"edge_attr must be floating point of shape [{num_edges}, D], a row per edge and added self-loop; "
             f"found {describe(edge_attr)}."
@@ -302,12 +297,23 @@ def _check_edge_features(
 
 
 def _check_bias(bias: Tensor | None, num_edges: int, query: Tensor) -> None:
-    expected = [num_edges, query.size(1)]
-    if bias is not None and (list(bias.shape) != expected or not bias.is_floating_point()):
+    if bias is None:
+        return
+    fits = bias.dim() == 2 and _equal(bias.size(0), num_edges) and bias.size(1) == query.size(1)
+    if not fits or not bias.is_floating_point():
+        expected = [num_edges, query.size(1)]
         raise ValueError(
             f"bias must be floating point of shape {expected}, a row per edge and added self-loop by heads of query; "
             f"found {describe(bias)}."
         )
+
+
+def _equal(found: int, expected: int) -> bool:
+    """Whether two sizes are equal; a graph compiler, to which a size may be data, asks as the model runs."""
+    if torch.compiler.is_compiling():
+        torch._check(found == expected)
+        return True
+    return found == expected
 
 
 def _check_choices(normaliser: str, dropout: float, implementation: str) -> None:

@@ -16,6 +16,7 @@ from gatlib.nn.message_passing import (
     check_channels,
     check_num_nodes,
     graph_with_weights,
+    has_static_features,
     is_plain_linear,
     join_heads,
     needs_message_passing,
@@ -108,7 +109,9 @@ class GATConv(pyg.GATConv):
 
         # 1. Project the nodes. The order is PyG's: layers that initialise lazily draw in it.
         x_source, x_target = (x, x) if isinstance(x, Tensor) else x
-        assert x_source.dim() == 2, "Static graphs not supported in 'GATConv'"
+        assert not has_static_features(x), (
+            "Static graphs not supported in 'GATConv': x must have shape [nodes, channels]"
+        )
         lin_source, lin_target = (self.lin_src, self.lin_dst) if self.lin is None else (self.lin, self.lin)
         check_channels(x, lin_source, lin_target)
         residual = self.res(x_target) if self.res is not None and x_target is not None else None

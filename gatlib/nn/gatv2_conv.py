@@ -14,6 +14,7 @@ from gatlib.nn.message_passing import (
     check_channels,
     check_num_nodes,
     graph_with_weights,
+    has_static_features,
     join_heads,
     needs_message_passing,
     source_target_edges,
@@ -99,7 +100,9 @@ class GATv2Conv(pyg.GATv2Conv):
 
         # 1. Project the nodes. The order is PyG's: layers that initialise lazily draw in it.
         x_source, x_target = (x, x) if isinstance(x, Tensor) else x
-        assert x_source.dim() == 2
+        assert not has_static_features(x), (
+            "Static graphs not supported in 'GATv2Conv': x must have shape [nodes, channels]"
+        )
         assert x_target is not None
         check_channels(x, self.lin_l, self.lin_r)
         residual = None if self.res is None else self.res(x_target)

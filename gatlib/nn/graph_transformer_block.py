@@ -180,9 +180,10 @@ class GraphTransformerBlock(nn.Module):
         heard = self.dropout(heard)
         if not self.training or self.drop_path == 0:
             return heard
-        sizes = pointers(batch, heard.size(0)).diff().to(heard.device)
-        keeps = torch.rand(sizes.numel(), device=heard.device) >= self.drop_path
-        return heard * (keeps / (1 - self.drop_path)).to(heard.dtype).repeat_interleave(sizes).unsqueeze(1)
+        num_graphs = pointers(batch, heard.size(0)).numel() - 1
+        keeps = torch.rand(num_graphs, device=heard.device) >= self.drop_path
+        scale = (keeps / (1 - self.drop_path)).to(heard.dtype).unsqueeze(1)
+        return heard * (scale if batch is None else scale[batch])
 
 
 def _normalised(norm: nn.Module | None, x: Tensor, batch: Tensor | None) -> Tensor:

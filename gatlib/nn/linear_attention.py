@@ -52,6 +52,8 @@ class LinearAttention(nn.Module):
             batch: The graph of every node; None for one graph.
         """
         check_nodes(x, self.channels)
+        if torch.compiler.is_compiling():
+            return self.out_proj(self._compiled(self.in_proj(x), batch))
         order, inverse, shapes = by_size(pointers(batch, x.size(0)))
         if not shapes:
             return self.out_proj(x)
@@ -63,7 +65,27 @@ class LinearAttention(nn.Module):
         """From [G, n, 3 C] to [G * n, C]."""
         query, key, value = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [G, H, n, C / H]
         query, key = F.elu(query) + 1, F.elu(key) + 1
-        total = query @ key.sum(dim=2).unsqueeze(-1)
-        # Far below zero elu is -1 exactly, and a query of zeros hears nothing.
-        out = query @ (key.mT @ value) / total.clamp(min=torch.finfo(total.dtype).tiny)
+        out = _quotient(query @ (key.mT @ value), query @ key.sum(dim=2).unsqueeze(-1))
         return out.transpose(1, 2).reshape(-1, self.channels)
+
+    def _compiled(self, projected: Tensor, batch: Tensor | None) -> Tensor:
+        """The same from [N, 3 C] to [N, C] for a graph compiler, to which the sizes of the graphs are unknown data.
+
+        What is [N, H, C / H, C / H] here is never made: the compiler adds it up as it goes.
+        """
+        if batch is None:
+            return self._attend(projected.unsqueeze(0))
+        query, key, value = projected.unflatten(-1, (3, self.heads, -1)).unbind(1)  # [N, H, C / H]
+        query, key = F.elu(query) + 1, F.elu(key) + 1
+        num_graphs = pointers(batch, projected.size(0)).numel() - 1
+        products, keys = (
+            part.new_zeros(num_graphs, *part.shape[1:]).index_add(0, batch, part)[batch]
+            for part in (key.unsqueeze(-1) * value.unsqueeze(-2), key)
+        )
+        out = (query.unsqueeze(-1) * products).sum(dim=-2)
+        return _quotient(out, (query * keys).sum(dim=-1, keepdim=True)).flatten(start_dim=1)
+
+
+def _quotient(out: Tensor, total: Tensor) -> Tensor:
+    # Far below zero elu is -1 exactly, and a query of zeros hears nothing.
+    return out / total.clamp(min=torch.finfo(total.dtype).tiny)

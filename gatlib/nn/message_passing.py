@@ -177,6 +177,11 @@ def check_num_nodes(
     return num_targets
 
 
+def has_static_features(x: Tensor | PairTensor) -> bool:
+    """Whether nodes have anything but a vector each, such as the features of several graphs with the same edges."""
+    return any(part is not None and part.dim() != 2 for part in ([x] if isinstance(x, Tensor) else x))
+
+
 def check_channels(x: Tensor | PairTensor, *layers: torch.nn.Module) -> None:
     """Raises ValueError if what the layers are to project, source before target, has other channels than they take."""
     nodes = [x] * len(layers) if isinstance(x, Tensor) else x

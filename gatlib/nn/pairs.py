@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gatlib.kernels.one_node import one_node, runs_now
 from gatlib.kernels.remembered import remembered
 from gatlib.kernels.sorted_edges import remember_sorted, sorted_edges
 from gatlib.nn.batches import check_within_graphs, pointers
@@ -27,7 +28,11 @@ def all_pairs(batch: Tensor | None, num_nodes: int) -> Tensor:
           of the targets and, for each, of the sources. For a single graph that is a row-major matrix
           [target, source].
     """
-    pairs = remembered(_all_pairs, pointers(batch, num_nodes))
+    ptr = pointers(batch, num_nodes)
+    if runs_now(ptr):
+        pairs = remembered(_all_pairs, ptr)
+    else:
+        pairs = _pairs_of_graphs(ptr, None if batch is not None else num_nodes)
     return pairs if batch is None else pairs.to(batch.device)
 
 
@@ -52,7 +57,9 @@ def pairs_within(edge_index: Tensor, num_hops: int, *, num_nodes: int) -> tuple[
     """
     if num_hops < 0:
         raise ValueError(f"num_hops must be 0 or more; found {num_hops}.")
-    return remembered(_search, edge_index, num_hops, num_nodes)
+    if runs_now(edge_index):
+        return remembered(_search, edge_index, num_hops, num_nodes)
+    return _pairs_within(edge_index, num_hops, num_nodes)
 
 
 def pairs_of_edges(edge_index: Tensor, batch: Tensor | None, num_nodes: int) -> Tensor:
@@ -95,11 +102,46 @@ def shortest_path_distances(edge_index: Tensor, batch: Tensor | None, num_nodes:
     Raises:
         ValueError: `batch` is not sorted, or an edge is out of range or between two graphs.
     """
+    return _shortest_path_distances(edge_index, batch, num_nodes)
+
+
+def _fake_pairs_of_graphs(ptr: Tensor, num_nodes: int | None) -> Tensor:
+    return ptr.new_empty(2, _some_size() if num_nodes is None else num_nodes * num_nodes)
+
+
+@one_node("(Tensor ptr, SymInt? num_nodes) -> Tensor", _fake_pairs_of_graphs)
+def _pairs_of_graphs(ptr: Tensor, num_nodes: int | None) -> Tensor:
+    """As `all_pairs`; `num_nodes` is given where there is one graph, and says how many pairs there will be."""
+    return _all_pairs(ptr)
+
+
+def _fake_pairs_within(edge_index: Tensor, num_hops: int, num_nodes: int) -> tuple[Tensor, Tensor]:
+    num_pairs = _some_size()
+    pairs = edge_index.new_empty(2, num_pairs, dtype=torch.int64)
+    return pairs, pairs.new_empty(num_pairs)
+
+
+@one_node("(Tensor edge_index, SymInt num_hops, SymInt num_nodes) -> (Tensor, Tensor)", _fake_pairs_within)
+def _pairs_within(edge_index: Tensor, num_hops: int, num_nodes: int) -> tuple[Tensor, Tensor]:
+    pairs, distance = remembered(_search, edge_index, num_hops, num_nodes)
+    return pairs.clone(), distance.clone()
+
+
+def _fake_distances(edge_index: Tensor, batch: Tensor | None, num_nodes: int) -> Tensor:
+    return edge_index.new_empty(num_nodes * num_nodes if batch is None else _some_size(), dtype=torch.int64)
+
+
+@one_node("(Tensor edge_index, Tensor? batch, SymInt num_nodes) -> Tensor", _fake_distances)
+def _shortest_path_distances(edge_index: Tensor, batch: Tensor | None, num_nodes: int) -> Tensor:
     ptr = pointers(batch, num_nodes)
     check_within_graphs(edge_index, batch, num_nodes)
     from gatlib.kernels.cpu.pairs import distances_of_all_pairs
 
     return distances_of_all_pairs(_sorted(edge_index, num_nodes), ptr).to(edge_index.device)
+
+
+def _some_size() -> Any:
+    return torch.library.get_ctx().new_dynamic_size()
 
 
 def _search(edge_index: Tensor, num_hops: int, num_nodes: int) -> tuple[Tensor, Tensor]:

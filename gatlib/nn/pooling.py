@@ -157,7 +157,7 @@ class MultiheadAttentionPooling(nn.Module):
         # 1. Project the queries, a copy for each graph, and the nodes.
         channels, head_shape = self.channels, (-1, self.heads, self.channels // self.heads)
         weight, bias = self.in_proj_weight, self.in_proj_bias
-        query = F.linear(self.queries, weight[:channels], bias[:channels]).repeat(num_graphs, 1)
+        query = F.linear(self.queries, weight[:channels], bias[:channels]).expand(num_graphs, -1, -1)
         key, value = project_columns(x, weight[channels:], bias[channels:], [channels, channels])
 
         # 2. Attend over the graph whose edges lead from every node to the queries of its own graph.
@@ -166,7 +166,7 @@ class MultiheadAttentionPooling(nn.Module):
         target = (batch.unsqueeze(-1) * self.num_queries + ranks).flatten()
         attend = partial(
             edge_attention,
-            query.view(head_shape),
+            query.reshape(head_shape),
             key.view(head_shape),
             value.view(head_shape),
             torch.stack([source, target]),
@@ -303,12 +303,15 @@ class _SelfAttentionBlock(nn.Module):
 def _graphs(x: Tensor, channels: int, batch: Tensor | None, num_graphs: int | None) -> tuple[Tensor, int]:
     """The graph of every node, and how many graphs there are."""
     check_nodes(x, channels)
-    found_graphs = pointers(batch, x.size(0)).numel() - 1
-    if num_graphs is not None and num_graphs < found_graphs:
-        raise ValueError(f"num_graphs must be at least {found_graphs}, the graphs of batch; found {num_graphs}.")
+    if num_graphs is None or not torch.compiler.is_compiling():  # how many graphs there are in `batch` is data
+        found_graphs = pointers(batch, x.size(0)).numel() - 1
+        if num_graphs is None:
+            num_graphs = found_graphs
+        elif num_graphs < found_graphs:
+            raise ValueError(f"num_graphs must be at least {found_graphs}, the graphs of batch; found {num_graphs}.")
     if batch is None:
         batch = torch.zeros(x.size(0), dtype=torch.int64, device=x.device)
-    return batch, found_graphs if num_graphs is None else num_graphs
+    return batch, num_graphs
 
 
 def _zero_without_nodes(out: Tensor, batch: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch_geometric.nn import Linear
 
 from gatlib.kernels.columns import table_of
 from gatlib.kernels.memory import empty
+from gatlib.kernels.one_node import runs_now
 
 SMALL = 2**20  # numbers of the input, below which joining the weights costs more than it saves
 
@@ -37,15 +38,11 @@ def project_columns(x: Tensor, weight: Tensor, bias: Tensor | None, widths: list
 def runs_now_on_cpu(x: Tensor) -> bool:
     """Whether nobody traces, transforms or casts what happens."""
     return (
-        not torch.compiler.is_compiling()
-        and type(x) in (Tensor, torch.nn.Parameter)
+        runs_now(x)
         and x.layout == torch.strided
         and x.dim() == 2
         and x.device.type == "cpu"
-        and not torch.jit.is_tracing()
         and not torch.is_autocast_enabled("cpu")
-        and torch._C._len_torch_dispatch_stack() == 0
-        and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
     )
 
@@ -90,7 +87,7 @@ class _Projection(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
         grad = grads[0] if len(grads) == 1 else None
-        if grad is None and not torch.is_grad_enabled():
+        if grad is None and not torch.is_grad_enabled() and runs_now(*grads):
             grad = table_of(grads)
         if grad is None:
             grad = torch.cat(grads, dim=1)

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
+from gatlib.kernels.exact_gradients import exact_gradients
+from gatlib.kernels.one_node import one_node
 from gatlib.nn.checks import check_nodes, describe
 from gatlib.nn.encodings.position import sinusoidal_encoding
-from gatlib.nn.exact_gradients import exact_gradients
 
 # What a decoder layer keeps from one token to the next is held per graph (G), for all of its beams (W) at once.
 
@@ -221,19 +222,19 @@ class SequenceReadout(nn.Module):
         check_nodes(x, self.channels)
         if batch.dtype != torch.int64 or list(batch.shape) != [x.size(0)]:
             raise ValueError(f"batch must be int64 of shape [{x.size(0)}], a graph per node; found {describe(batch)}.")
-        if (batch.diff() < 0).any():
-            raise ValueError("batch must be sorted, the nodes of a graph one after the other; found it unsorted.")
-        if batch.numel() and (batch[0] < 0 or batch[-1] >= num_graphs):
-            raise ValueError(
-                f"batch must hold graphs from 0 to {num_graphs - 1}; found {int(batch[0])} to {int(batch[-1])}."
-            )
-        largest = int(batch.bincount(minlength=1).max())
-        return to_dense_batch(x, batch, max_num_nodes=max(largest, 1), batch_size=num_graphs)
+        places = _nodes_of_graphs(batch, num_graphs)
+        rows = F.pad(x, (0, 0, 0, 1)).index_select(0, places.flatten())  # the last row is for where there is no node
+        return rows.view(*places.shape, self.channels), places < x.size(0)
 
     def _check_tokens(self, tokens: Tensor) -> None:
         if tokens.dtype != torch.int64 or tokens.dim() != 2:
             raise ValueError(f"tokens must be int64 of shape [graphs, length]; found {describe(tokens)}.")
-        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.num_tokens:
+        # What the tokens are is data, which a graph compiler cannot look at.
+        if (
+            not torch.compiler.is_compiling()
+            and tokens.numel()
+            and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.num_tokens
+        ):
             raise ValueError(
                 f"tokens must be from 0 to num_tokens - 1 = {self.num_tokens - 1}; "
                 f"found {int(tokens.min())} to {int(tokens.max())}."
@@ -259,6 +260,24 @@ class SequenceReadout(nn.Module):
 
     def _without_padding(self, sequence: Tensor) -> Tensor:
         return sequence[sequence != self.pad]
+
+
+def _fake_nodes_of_graphs(batch: Tensor, num_graphs: int) -> Tensor:
+    return batch.new_empty(num_graphs, torch.library.get_ctx().new_dynamic_size(min=1))
+
+
+@one_node("(Tensor batch, SymInt num_graphs) -> Tensor", _fake_nodes_of_graphs)
+def _nodes_of_graphs(batch: Tensor, num_graphs: int) -> Tensor:
+    """The nodes of each graph, [G, at least 1], and the number of all nodes where there are no more."""
+    if (batch.diff() < 0).any():
+        raise ValueError("batch must be sorted, the nodes of a graph one after the other; found it unsorted.")
+    if batch.numel() and (batch[0] < 0 or batch[-1] >= num_graphs):
+        raise ValueError(
+            f"batch must hold graphs from 0 to {num_graphs - 1}; found {int(batch[0])} to {int(batch[-1])}."
+        )
+    largest = max(int(batch.bincount(minlength=1).max()), 1)
+    nodes = torch.arange(batch.numel(), device=batch.device)
+    return to_dense_batch(nodes, batch, batch.numel(), largest, num_graphs)[0]
 
 
 def _nodes_only(layer: nn.TransformerDecoderLayer, memory: Tensor, width: int) -> _Past:

@@ -13,6 +13,7 @@ from gatlib.nn.functional import Implementation, edge_attention
 from gatlib.nn.message_passing import (
     check_channels,
     check_num_nodes,
+    has_static_features,
     join_heads,
     needs_message_passing,
     source_target_edges,
@@ -96,6 +97,8 @@ class TransformerConv(pyg.TransformerConv):
             return_attention_weights: If True or False, but not None, also return
                 `(edge_index, attention weights [E, H])`, before dropout. Default: None.
         """
+        if has_static_features(x):  # in PyG an error by luck, and only with `root_weight`
+            raise RuntimeError("Static graphs not supported in 'TransformerConv': x must have shape [nodes, channels]")
         if needs_message_passing(self, pyg.TransformerConv, x, edge_index):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         edge_index = to_csr_if_csc(edge_index)

@@ -33,3 +33,28 @@ def test_other_channels(layer: Any) -> None:
 def test_other_edge_channels(layer: Any) -> None:
     with pytest.raises(ValueError, match=r"edge_attr|edge_weight"):
         layer(8, 4, edge_dim=3)(torch.randn(5, 8), EDGES, torch.randn(3, 2))
+
+
+STATIC = {
+    "several graphs": torch.randn(2, 5, 8),
+    "one vector": torch.randn(8),
+    "source": (torch.randn(2, 5, 8), torch.randn(5, 8)),
+    "target": (torch.randn(5, 8), torch.randn(2, 5, 8)),
+}
+
+
+@every_layer
+@pytest.mark.parametrize("x", STATIC.values(), ids=STATIC)
+@pytest.mark.parametrize("concat", [True, False])
+def test_features_that_are_not_a_vector_for_each_node(layer: Any, x: Any, concat: bool) -> None:
+    """As PyG's layers, which assert it, all but `TransformerConv`, whose RuntimeError comes of adding up the result."""
+    conv = layer(8 if isinstance(x, torch.Tensor) else (8, 8), 4, heads=2, concat=concat)
+    kind = RuntimeError if layer is TransformerConv else AssertionError
+    with pytest.raises(kind, match=rf"Static graphs not supported in '{layer.__name__}': x must have shape \[nodes, "):
+        conv(x, EDGES)
+
+
+def test_static_graphs_of_a_layer_without_root() -> None:
+    """PyG answers here: the features of the second graph are nodes without edges."""
+    with pytest.raises(RuntimeError, match="Static graphs"):
+        TransformerConv(8, 4, root_weight=False)(STATIC["several graphs"], EDGES)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GINConv
 
+from gatlib.kernels.one_node import one_node
 from gatlib.nn.batches import pointers
 from gatlib.nn.encodings.chebyshev import heat_kernel_diagonal
 from gatlib.nn.encodings.graph_blocks import (
@@ -61,6 +62,23 @@ def laplacian_encoding(
     """
     if num_vectors < 1:
         raise ValueError(f"num_vectors must be 1 or more; found {num_vectors}.")
+    return _laplacian_encoding(edge_index, num_vectors, batch, num_nodes)
+
+
+def _fake_laplacian(
+    edge_index: Tensor, num_vectors: int, batch: Tensor | None, num_nodes: int
+) -> tuple[Tensor, Tensor]:
+    num_graphs = 1 if batch is None else torch.library.get_ctx().new_dynamic_size()
+    device = edge_index.device
+    return torch.empty(num_nodes, num_vectors, device=device), torch.empty(num_graphs, num_vectors, device=device)
+
+
+@one_node(
+    "(Tensor edge_index, SymInt num_vectors, Tensor? batch, SymInt num_nodes) -> (Tensor, Tensor)", _fake_laplacian
+)
+def _laplacian_encoding(
+    edge_index: Tensor, num_vectors: int, batch: Tensor | None, num_nodes: int
+) -> tuple[Tensor, Tensor]:
     ptr = graph_pointers(edge_index, batch, num_nodes)
     edge_index = _both_directions(edge_index)
     eigenvectors = torch.zeros(num_nodes, num_vectors, device=edge_index.device)
@@ -111,6 +129,15 @@ def heat_kernel_encoding(
     """
     if len(times) == 0 or not all(math.isfinite(time) and time >= 0 for time in times):
         raise ValueError(f"times must be one or more finite numbers, none negative; found {list(times)}.")
+    return _heat_kernel_encoding(edge_index, list(times), batch, num_nodes)
+
+
+def _fake_heat_kernel(edge_index: Tensor, times: list[float], batch: Tensor | None, num_nodes: int) -> Tensor:
+    return torch.empty(num_nodes, len(times), device=edge_index.device)
+
+
+@one_node("(Tensor edge_index, float[] times, Tensor? batch, SymInt num_nodes) -> Tensor", _fake_heat_kernel)
+def _heat_kernel_encoding(edge_index: Tensor, times: list[float], batch: Tensor | None, num_nodes: int) -> Tensor:
     ptr = graph_pointers(edge_index, batch, num_nodes)
     edge_index = _both_directions(edge_index)
     out = torch.zeros(num_nodes, len(times), device=edge_index.device)

@@ -6,6 +6,7 @@ from itertools import accumulate, repeat
 import torch
 from torch import Tensor
 
+from gatlib.kernels.one_node import one_node
 from gatlib.nn.encodings.graph_blocks import (
     dense_blocks,
     graph_pointers,
@@ -48,6 +49,15 @@ def random_walk_encoding(edge_index: Tensor, num_steps: int, batch: Tensor | Non
     """
     if num_steps < 1:
         raise ValueError(f"num_steps must be 1 or more; found {num_steps}.")
+    return _random_walk_encoding(edge_index, num_steps, batch, num_nodes)
+
+
+def _fake_encoding(edge_index: Tensor, num_steps: int, batch: Tensor | None, num_nodes: int) -> Tensor:
+    return torch.empty(num_nodes, num_steps, device=edge_index.device)
+
+
+@one_node("(Tensor edge_index, SymInt num_steps, Tensor? batch, SymInt num_nodes) -> Tensor", _fake_encoding)
+def _random_walk_encoding(edge_index: Tensor, num_steps: int, batch: Tensor | None, num_nodes: int) -> Tensor:
     ptr = graph_pointers(edge_index, batch, num_nodes)
     out = torch.zeros(num_nodes, num_steps, device=edge_index.device)
     for _, nodes, adjacency in dense_blocks(edge_index, ptr, MAX_DENSE_NODES, out.dtype):
