@@ -7,7 +7,6 @@ order of the SMILES, ogb-v2 has R and S. Tags of spellings say nothing of a mole
 mean of both: a centre is known to be one, its hand is not known until a training tells. All other weights stay.
 """
 
-import shutil
 from pathlib import Path
 
 import safetensors.torch
@@ -36,8 +35,10 @@ def main(old: Path, new: Path) -> None:
     network.load_state_dict(weights)  # refuses what does not fit
     new.mkdir(parents=True, exist_ok=True)
     write_model_files(new, data, description)
-    if old != new:
-        shutil.copyfile(old / "README.md", new / "README.md")
+    card = (old / "README.md").read_text(encoding="utf-8")
+    features = "- **Features of the graph:** ogb-v2, carried over from ogb-v1 (experiments/pretraining/LOG.md)\n"
+    card = card.replace("- **Made with:**", f"{features}- **Made with:**")
+    (new / "README.md").write_text(card, encoding="utf-8")
 
 
 def with_new_labels(embedding: Tensor) -> Tensor:

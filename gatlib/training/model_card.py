@@ -35,6 +35,7 @@ def write_model_card(folder: Path, description: ModelDescription) -> None:
         f"- **Network:** {settings.num_layers} blocks of edge attention "
         f"({settings.conv}), {settings.hidden_channels} channels, {settings.heads} heads",
         *_starts_from(description),
+        f"- **Features of the graph:** {description.featurization}",
         *(
             [f"- **Beside the graph:** {_SIDE_FEATURES[settings.side_features]}"]
             if settings.side_features != "none"
@@ -80,6 +81,7 @@ def write_pretrained_card(folder: Path, description: ModelDescription) -> None:
         *(f"- **Data licence:** {licence}" for licence in licences),
         f"- **Network:** {settings.num_layers} blocks, {settings.hidden_channels} channels, {settings.heads} heads",
         *_starts_from(description),
+        f"- **Features of the graph:** {description.featurization}",
         f"- **Held-out molecules:** mean R² {test['r2']:.3f}, mean RMSE {test['rmse']:.3f}",
         f"- **Made with:** {', '.join(f'{package} {version}' for package, version in description.versions.items())}",
     ]
