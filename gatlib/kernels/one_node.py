@@ -10,16 +10,23 @@ from torch.autograd import forward_ad
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_WITH_MEMORY = (Tensor, torch.nn.Parameter)  # of their own, which other subclasses may lack
+
 
 def runs_now(*tensors: Tensor | None) -> bool:
     """Whether nobody traces or transforms what happens to these tensors, so that no operator need be seen."""
-    return not torch.compiler.is_compiling() and (
-        all(tensor is None or type(tensor) in (Tensor, torch.nn.Parameter) for tensor in tensors)
-        and not torch.jit.is_tracing()
-        and torch._C._len_torch_dispatch_stack() == 0
-        and not torch._C._are_functorch_transforms_active()
+    if torch.compiler.is_compiling():
+        return False
+    for tensor in tensors:
         # The transform behind `is_grads_batched` and `jacobian(vectorize=True)` is an older one.
-        and not any(tensor is not None and torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
+        if tensor is not None and (
+            type(tensor) not in _WITH_MEMORY or torch._C._functorch.is_legacy_batchedtensor(tensor)
+        ):
+            return False
+    return (
+        torch._C._len_torch_dispatch_stack() == 0
+        and not torch._C._are_functorch_transforms_active()
+        and not torch.jit.is_tracing()
     )
 
 

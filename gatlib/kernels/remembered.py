@@ -55,7 +55,7 @@ def remembered_with_content(
         with torch.inference_mode(False):  # training may come later
             return remembered_with_content(make, tensor, *settings, read=read)
     # Of copies: should another thread write meanwhile, the content is still that of which the result was made.
-    copies = [part.detach().clone() for part in parts]
+    copies = [_copied(part.detach()) for part in parts]
     content = content_of(copies)
     result = make(*copies, *settings)
     if known is None or known.content != content:
@@ -68,6 +68,13 @@ def remembered_with_content(
 def remember(make: Callable[..., Made], tensor: Tensor, *settings: int, result: Made) -> None:
     """For a result that came by another way: what `remembered` is to give from now on."""
     _MADE_BEFORE[tensor] = _Made(content_of((tensor,)), {(make, settings): (result, content_of(_given_out(result)))})
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    # Integers by NumPy, which copies in this thread: in a forked child PyTorch's threads are gone, and it would wait.
+    if tensor.device.type == "cpu" and tensor.dtype in (torch.int64, torch.int32):
+        return torch.from_numpy(tensor.numpy().copy())
+    return tensor.clone()
 
 
 def _given_out(result: Any) -> tuple[Tensor, ...]:

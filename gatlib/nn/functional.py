@@ -169,7 +169,7 @@ def edge_attention(
         ValueError: An argument does not fit; the message names it, what was expected and what was found.
         ModuleNotFoundError: ``"gpu"`` was asked for and Triton is not installed.
     """
-    if torch.onnx.is_in_onnx_export():  # which knows PyTorch's own operations
+    if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():  # which knows PyTorch's own operations
         implementation = "reference"
     if implementation == "auto":
         implementation = choose_implementation(query, normaliser)

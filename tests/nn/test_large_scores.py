@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 import gatlib.nn
 from gatlib.nn import FullAttention, TruncatedAttention
-from gatlib.nn.batches import pointers
 from gatlib.nn.functional import edge_attention
 from gatlib.nn.pooling import MultiheadAttentionPooling
 from gatlib.nn.sequence_readout import SequenceReadout
@@ -194,16 +193,21 @@ def test_parallel_edges_leave_no_rounding(seed: int, scale: float, count: int) -
 
 BATCH = torch.arange(3).repeat_interleave(NUM_NODES // 3)
 TOKENS = torch.randint(3, 9, (3, 12), generator=torch.Generator().manual_seed(0))
+
+
+def by_pytorch(layer: FullAttention, x: Tensor) -> Tensor:
+    """As on a GPU: PyTorch's own attention over the graphs of one size."""
+    projected = nn.functional.linear(x, layer.in_proj_weight, layer.in_proj_bias)
+    return layer.out_proj(layer._blocks(projected, [(3, NUM_NODES // 3)]))
+
+
 WAYS: dict[str, tuple[Callable[[], nn.Module], Call]] = {
     "full": (lambda: FullAttention(FEATURES, 2), lambda layer, x: layer(x, BATCH)),
     "full, over pairs": (
         lambda: FullAttention(FEATURES, 2),
         lambda layer, x: layer(x, BATCH, return_attention_weights=True)[0],
     ),
-    "full, by PyTorch": (
-        lambda: FullAttention(FEATURES, 2),
-        lambda layer, x: layer.out_proj(layer._by_size(x, pointers(BATCH, NUM_NODES))),
-    ),
+    "full, by PyTorch": (lambda: FullAttention(FEATURES, 2), lambda layer, x: by_pytorch(layer, x)),
     "full, of few graphs": (lambda: FullAttention(FEATURES, 1), lambda layer, x: layer(x)),
     "truncated": (
         lambda: TruncatedAttention(FEATURES, 2, num_hops=2),
