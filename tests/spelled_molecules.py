@@ -22,6 +22,11 @@ HARD = [
     "O[C@H]1[C@H](O)[C@@H](O)[C@H](O)[C@H](O)[C@@H]1O",
     "C[C@H]1[C@@H](C)[C@H](C)[C@@H]1C",
     "C[C@]12CC[C@](C)(CC1)CC2",
+    "[H]/N=C(N)C[C@H]1CC[C@@H](C)CC1",
+    "[H]/C=C.[H]/C=C.[O-][S@+]1CC[S@@+]([O-])CC1",
+    "F[Pt@SP1](Cl)(Br)I",
+    "C[C@H](F)c1cccc([C@@H](C)F)c1-c1c(C)cccc1Br",
+    "C" + "C(c1ccccc1)C" * 29 + "C",  # fewer atoms than 256, more bonds
     "N[C@H]1CC[C@H](C(=O)O)CC1",
     "C[C@@H](O)[C@H](O)[C@H](O)C",
     "C/C=C/[C@H](O)/C=C\\C",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from gatlib.chem.ogb_tables import atom_feature_dims, bond_feature_dims
-from gatlib.chem.parsing import InvalidMolecule, canonical_smiles, parse_quietly
+from gatlib.chem.parsing import InvalidMolecule, parse, parse_quietly
 from gatlib.chem.serialized import (
     CHIRALITY,
     DEGREE,
@@ -30,6 +30,7 @@ from gatlib.chem.stereo import (
     atom_chirality,
     bond_stereo,
     stereo_from_rdkit,
+    written,
 )
 
 #: What a network may be given beside the graph; see :func:`gatlib.chem.side_features.side_features`.
@@ -114,13 +115,13 @@ def featurize(
 
 def featurize_mol(mol: Chem.Mol) -> MoleculeGraphs:
     """The graph of one RDKit molecule, its atoms numbered as in its canonical SMILES."""
-    return featurize([Chem.MolToSmiles(mol)])
+    return featurize([written(Chem.RemoveHs(mol))], canonical=True)
 
 
 def _canonical(smiles: Iterable[object]) -> Iterator[object]:
     for item in smiles:
         try:
-            yield canonical_smiles(item)
+            yield written(parse(item))
         except InvalidMolecule:
             yield item
 

@@ -4,15 +4,16 @@ import re
 
 from rdkit import Chem
 
-from gatlib.chem.stereo import stereo_from_rdkit
+from gatlib.chem.stereo import as_written, stereo_from_rdkit
 
 #: The limits of what is accepted as one molecule. The longest SMILES of MoleculeNet has 492 heavy atoms.
 MAX_ATOMS = 1_000
 MAX_SMILES_LENGTH = 10 * MAX_ATOMS
 
 # Each begins with a character of its own, which is searched for ten times as fast as any of two.
-_ISOTOPE = re.compile(r"\[\d+(?=[A-Za-z])")  # not the number of an attachment point, [1*]
+_ISOTOPE = re.compile(r"\[\d+(?=[A-Za-z#])")  # not the number of an attachment point, [1*]
 _MAP_NUMBER = re.compile(r":\d+\]")
+_HYDROGEN = re.compile(r"\[(?:H(?![a-z])|#1(?!\d))")  # an atom of its own
 
 
 class InvalidMolecule(ValueError):
@@ -49,11 +50,12 @@ def parse_quietly(smiles: object) -> Chem.Mol:
     if len(words) > 1 and not words[1].startswith("|"):  # "C O" would parse as methane with the name "O"
         raise InvalidMolecule("not a SMILES: it contains a space")
     words[0] = _MAP_NUMBER.sub("]", _ISOTOPE.sub("[", words[0]))
-    mol = Chem.MolFromSmiles(" ".join(words))
+    has_hydrogen = _HYDROGEN.search(words[0])
+    mol = as_written(" ".join(words)) if has_hydrogen else Chem.MolFromSmiles(" ".join(words))
     if mol is None:
         raise InvalidMolecule(_why_refused(text))
-    if "[H]" in words[0]:
-        mol = _without_false_stereo(mol)
+    if has_hydrogen:
+        mol = without_hydrogens(mol)
     num_atoms = mol.GetNumAtoms()
     if num_atoms == 0:
         raise InvalidMolecule("no atoms")
@@ -62,25 +64,24 @@ def parse_quietly(smiles: object) -> Chem.Mol:
     return mol
 
 
-def _without_false_stereo(mol: Chem.Mol) -> Chem.Mol:
-    """RDKit keeps the hydrogen of ``[H]/C=C/C``, as it stands cis or trans; but there is another on the same atom."""
-    false = [
-        atom
-        for atom in mol.GetAtoms()
-        if atom.GetAtomicNum() == 1
-        and any(other.GetTotalNumHs(includeNeighbors=True) > 1 and _is_olefinic(other) for other in atom.GetNeighbors())
-    ]
-    if not false:
-        return mol
-    for atom in false:
-        for bond in atom.GetBonds():
-            bond.SetBondDir(Chem.BondDir.NONE)
+def without_hydrogens(mol: Chem.Mol) -> Chem.Mol:
+    """Folds the hydrogens into their neighbours, but for those that tell cis from trans: ``[H]/N=C/C``.
+
+    RDKit also keeps those that only look so: of ``[H]/C=C/C``, where the carbon has another one, or of
+    ``[H]/N=C(/C)C``, where the other side is the same twice. And it folds before it knows what is cis in a ring.
+    """
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() == 1 and not any(_tells_stereo(other) for other in atom.GetNeighbors()):
+            for bond in atom.GetBonds():
+                bond.SetBondDir(Chem.BondDir.NONE)
     Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     return Chem.RemoveHs(mol)
 
 
-def _is_olefinic(atom: Chem.Atom) -> bool:
-    return any(bond.GetStereo() != Chem.BondStereo.STEREONONE for bond in atom.GetBonds())
+def _tells_stereo(atom: Chem.Atom) -> bool:
+    return atom.GetTotalNumHs(includeNeighbors=True) == 1 and any(
+        bond.GetStereo() != Chem.BondStereo.STEREONONE for bond in atom.GetBonds()
+    )
 
 
 def _why_refused(smiles: str) -> str:

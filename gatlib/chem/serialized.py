@@ -2,7 +2,8 @@
 
 Asking RDKit for nine features of every atom costs one Python object per atom and nine calls: more time than
 parsing the SMILES took. ``Mol.ToBinary`` hands everything over at once. Its layout (RDKit's
-``Code/GraphMol/MolPickler.cpp``), where an atom's number takes 1 byte in molecules of up to 255 atoms and else 4::
+``Code/GraphMol/MolPickler.cpp``), where an atom's number takes 1 byte in molecules of up to 255 atoms and of up to 255
+bonds, and else 4::
 
     20 bytes of header | int32 atoms | int32 bonds | 2 bytes
     each atom: element, flags, int32 of property bits, then 1 byte for each of the property bits 1-7 that
@@ -100,7 +101,7 @@ def read_fast(data: bytes, molecule: Callable[[], Chem.Mol]) -> RawFeatures | No
         molecule: gives the molecule itself; called when a record is met for the first time.
     """
     num_atoms, num_bonds = _COUNTS.unpack_from(data, 20)
-    index_size = 1 if num_atoms <= 255 else 4
+    index_size = 1 if max(num_atoms, num_bonds) <= 255 else 4
 
     # 1. Atoms. The search skips a record that does not match, so what it found must stand there without gaps.
     records = [match[0] for match in islice(_ATOM.finditer(data, _FIRST_ATOM), num_atoms)]
@@ -124,6 +125,8 @@ def read_fast(data: bytes, molecule: Callable[[], Chem.Mol]) -> RawFeatures | No
     # 3. Rings.
     position = first_bond + len(found) + 1
     num_rings = int.from_bytes(data[position : position + 4], "little")
+    if num_rings > num_bonds:
+        return None
     position += 4
     rings = []
     for _ in range(num_rings):
@@ -178,6 +181,7 @@ _PROBES = (
     "c1ccc2c(c1)[se]c1ccccc12",
     "FS(F)(F)F.[O][O].[H][H].OB(O)c1ccncc1",
     "C" * 256 + "C1CC1/C=C/[2H]",
+    "C1CC1" * 70,  # fewer atoms than 256, more bonds
 )
 
 

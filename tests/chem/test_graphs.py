@@ -60,6 +60,7 @@ HARD = {
     "500 atoms": "C" * 500,
     "255 atoms": "C" * 255,
     "256 atoms and a ring": "C" * 250 + "C1CCCC/C=C/1",
+    "210 atoms and 279 bonds": "C1CC1" * 70,
     "300 atoms with stereo": "N[C@@H](C)C(=O)" * 60 + "O",
     "an atropisomer": "Cc1cccc(I)c1-c1c(C)cccc1Br |wU:7.7|",
     "enhanced stereo": "C[C@H](F)[C@@H](Cl)Br |&1:1,o2:3|",

@@ -22,6 +22,11 @@ DIFFERENT = {
     "a ring of four": ("C[C@H]1C[C@@H](C)C1", "C[C@H]1C[C@H](C)C1"),
     "an amino acid in a ring": ("N[C@H]1CC[C@H](C(=O)O)CC1", "N[C@H]1CC[C@@H](C(=O)O)CC1"),
     "diastereomers": ("C[C@H](F)[C@H](Cl)Br", "C[C@H](F)[C@@H](Cl)Br"),
+    "an amidine's ring": ("[H]/N=C(N)C[C@H]1CC[C@@H](C)CC1", "[H]/N=C(N)C[C@H]1CC[C@H](C)CC1"),
+    "inositols": (
+        "O[C@H]1[C@H](O)[C@@H](O)[C@H](O)[C@H](O)[C@H]1O",
+        "O[C@@H]1[C@@H](O)[C@H](O)[C@@H](O)[C@@H](O)[C@@H]1O",
+    ),
     "an axis": ("Cc1cccc(I)c1-c1c(C)cccc1Br |wU:7.7|", "Cc1cccc(I)c1-c1c(C)cccc1Br |wD:7.7|"),
     "a centre that is not told": ("CC(N)C(=O)O", "C[C@@H](N)C(=O)O"),
 }
@@ -77,6 +82,18 @@ def test_labels_worked_by_hand() -> None:
     assert centres[centres > 0].tolist() == [2, 1]
     bonds = graphs.edge_attr[:, 1]
     assert bonds[bonds > 0].tolist() == [2, 2, 1, 1]  # each in both directions
+
+
+def test_an_axis_between_mirrored_sides_has_a_label() -> None:
+    """CIP's m and p."""
+    graphs = featurize(["CCO", "C[C@H](F)c1cccc([C@@H](C)F)c1-c1c(C)cccc1Br |wU:11.10|"])
+    assert graphs.errors == [None, None]
+    assert graphs.edge_attr[:, 1].max() in (3, 4)
+
+
+def test_that_either_is_meant_is_no_stereo() -> None:
+    first, second = invariants(featurize(["CC=CC", "CC=CC |w:1.0|"]))
+    assert first == second
 
 
 def test_an_axis_has_the_same_label_from_either_end() -> None:

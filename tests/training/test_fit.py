@@ -16,6 +16,7 @@ from gatlib.chem import murcko_scaffold
 from gatlib.chem.side_features import num_side_features, side_features
 from gatlib.errors import InputError
 from gatlib.metrics import metrics_with_mean
+from gatlib.models import Architecture
 from gatlib.predictor import Predictor
 from gatlib.training import fit as fit_module
 from gatlib.training.module import TrainingModule
@@ -303,11 +304,12 @@ def test_the_model_with_side_features_in_the_folder_is_the_one_that_was_tested(s
 
 def test_side_features_are_computed_once(table_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     molecules = read_molecules(str(table_file), TASKS, "classification")
-    assert molecules.with_side_features("none").graphs is molecules.graphs
-    having = molecules.with_side_features("morgan")
+    assert molecules.featurized_for(Architecture()).graphs is molecules.graphs
+    morgan = Architecture(side_features="morgan")
+    having = molecules.featurized_for(morgan)
     assert having.graphs.side.shape == (65, num_side_features("morgan"))
     monkeypatch.setattr("gatlib.training.molecules.side_features", stop)
-    assert having.with_side_features("morgan").graphs is having.graphs
+    assert having.featurized_for(morgan).graphs is having.graphs
 
 
 def test_hundreds_of_tasks_are_written_without_a_warning(
