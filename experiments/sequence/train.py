@@ -41,6 +41,7 @@ from smiles_network import GraphToSmiles, Sizes
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gatlib.checkpoint import FEATURIZATION
 from gatlib.data.files import atomic_path, data_dir
 from gatlib.data.splits import random_split
 from gatlib.errors import InputError, describe
@@ -301,9 +302,10 @@ def append_results(path: Path, table: pd.DataFrame, recipe: Recipe, minutes: flo
         seconds=round(60 * minutes, 1),
         device=f"{os.cpu_count()} CPU cores",
         versions=one_line(library_versions()),
+        featurization=FEATURIZATION,
     )
-    columns = [name for name in COLUMNS if name != "cpu_seconds"]
-    rows[[*columns, "n"]].to_csv(path, mode="a", header=not path.exists(), index=False)
+    columns = [name for name in COLUMNS if name not in ("cpu_seconds", "featurization")]
+    rows[[*columns, "n", "featurization"]].to_csv(path, mode="a", header=not path.exists(), index=False)
 
 
 if __name__ == "__main__":
