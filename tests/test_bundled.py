@@ -63,9 +63,8 @@ def test_a_model_that_has_learned_from_all_states_the_mean_of_its_recipes_seeds(
     recipe = recipe_of(experiment, RECIPE if side == "none" else side, None, 0)
     assert description.architecture == recipe.architecture()
     run, results = run_of(RECIPE, recipe), read_results(experiment.results)
-    rows = results[
-        (results["model"] == run.model) & (results["recipe"] == run.recipe) & (results["split"] == run.split)
-    ]
+    of_recipe = ["model", "recipe", "split", "featurization"]
+    rows = results[(results[of_recipe] == [getattr(run, name) for name in of_recipe]).all(axis=1)]
     values = rows.loc[(rows["part"] == "test") & (rows["metric"] == metric), "value"]
     assert len(values) == (3 if name == "hiv" else 5)
     assert description.metrics["test"]["mean"][metric] == pytest.approx(values.mean(), abs=1e-6)
